@@ -1,0 +1,35 @@
+"""What a handshake is, as the client's use case calls it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from application.network.connection.crypto import SessionCrypto
+from application.network.connection.transport import ClientTransport
+from domain.noise.keys import EpochKeys, SessionId
+
+
+class HandshakeFailedError(Exception):
+    """No session: the server did not answer in time, or answered with something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Established:
+    """A session that both ends hold keys for."""
+
+    transport: ClientTransport
+    crypto: SessionCrypto
+    session_id: SessionId
+    keys: EpochKeys
+    rekey_v2: bool  # the server selected capability 01
+
+
+class Handshake(Protocol):
+    """Turns a path into a session."""
+
+    async def establish(self, transport: ClientTransport) -> Established:
+        """Run the handshake over ``transport``.
+
+        Does not close ``transport``, whatever happens. Raises HandshakeFailedError when the time for it is over,
+        TransportError when the path is gone.
+        """
+        ...

@@ -1,0 +1,72 @@
+"""A client's path to a server, from the first handshake message to the last datagram.
+
+Errors::
+
+    TransportError           the path is gone; the text names the endpoint and the reason
+    ├── ResolutionError      the server's name has no address
+    └── DialError            no path could be opened
+"""
+
+from typing import Protocol
+
+from application.network.connection.egress import Egress
+from application.network.udp.batch import BatchIngress
+from domain.addressing.endpoint import Endpoint
+from domain.settings.profile import TransportProfile
+
+
+class TransportError(Exception):
+    """The path to the peer is gone."""
+
+
+class ResolutionError(TransportError):
+    """The server's name has no address."""
+
+
+class DialError(TransportError):
+    """No path to the server could be opened."""
+
+
+class ClientTransport(Protocol):
+    """One dialled path: handshake messages first, one at a time, then batches of frames."""
+
+    @property
+    def remote_endpoint(self) -> Endpoint:
+        """The server's address that was dialled."""
+        ...
+
+    async def send_message(self, message: bytes) -> None:
+        """Send one handshake message. Raises TransportError."""
+        ...
+
+    async def receive_message(self) -> bytes:
+        """The next message from the server, not authenticated in any way. Raises TransportError."""
+        ...
+
+    def fileno(self) -> int:
+        """The descriptor to watch for readability; -1 after close."""
+        ...
+
+    def ingress(self) -> BatchIngress:
+        """The frames from the server."""
+        ...
+
+    def egress(self) -> Egress:
+        """The way to the server."""
+        ...
+
+    def close(self) -> None:
+        """Give the path up; a second call does nothing."""
+        ...
+
+
+class Dialer(Protocol):
+    """Opens paths to a server."""
+
+    async def resolve(self, profile: TransportProfile) -> list[Endpoint]:
+        """The server's endpoints in order of preference, never empty. Raises ResolutionError."""
+        ...
+
+    async def dial(self, endpoint: Endpoint) -> ClientTransport:
+        """Open a path to ``endpoint`` from a new local port. Raises DialError."""
+        ...
