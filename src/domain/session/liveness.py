@@ -1,0 +1,75 @@
+"""Whether the other end is still there (specification 2.7, 4.2).
+
+Nobody says goodbye: a client pings when it hears nothing and gives up after a while, a server forgets
+sessions that fell silent. Only authenticated datagrams are a sign of life: anybody can send the others.
+
+Times are seconds on one monotonic clock, handed in by the caller.
+"""
+
+from enum import Enum, auto
+from typing import Final
+
+# The protocol's (specification 4.2, 9): the client.
+FIRST_PING_AFTER_S: Final = 1.0
+PING_AFTER_S: Final = 3.0
+DEAD_AFTER_S: Final = 15.0
+
+# The protocol's (specification 2.7, 9): the server over UDP.
+SERVER_IDLE_LIMIT_S: Final = 30.0
+SERVER_REAPER_PERIOD_S: Final = 10.0
+
+
+class LivenessAction(Enum):
+    """What a client has to do about the silence."""
+
+    SEND_PING = auto()
+    DEAD = auto()
+
+
+class ClientLiveness:
+    """A client's watch over its server.
+
+    It pings ``first_ping_after_s`` after the start if nothing arrived, and then after every ``ping_after_s``
+    of silence, as long as it lasts. After ``dead_after_s`` of silence the session is dead.
+    """
+
+    __slots__ = ("_dead_after_s", "_dead_at_s", "_ping_after_s", "_ping_at_s")
+
+    def __init__(
+        self,
+        now_s: float,
+        *,
+        first_ping_after_s: float = FIRST_PING_AFTER_S,
+        ping_after_s: float = PING_AFTER_S,
+        dead_after_s: float = DEAD_AFTER_S,
+    ) -> None:
+        self._ping_after_s = ping_after_s
+        self._dead_after_s = dead_after_s
+        self._ping_at_s = now_s + first_ping_after_s
+        self._dead_at_s = now_s + dead_after_s
+
+    def authenticated(self, now_s: float) -> None:
+        """At least one authenticated datagram has arrived."""
+        self._ping_at_s = now_s + self._ping_after_s
+        self._dead_at_s = now_s + self._dead_after_s
+
+    def handle_timer(self, now_s: float) -> LivenessAction | None:
+        """What is due at ``now_s``; None if nothing is. A missed ping is not made up for by two."""
+        if now_s >= self._dead_at_s:
+            return LivenessAction.DEAD
+        if now_s >= self._ping_at_s:
+            self._ping_at_s = now_s + self._ping_after_s
+            return LivenessAction.SEND_PING
+        return None
+
+    def next_deadline_s(self) -> float:
+        """When ``handle_timer`` is due next, if nothing arrives before."""
+        return min(self._ping_at_s, self._dead_at_s)
+
+
+def is_idle(last_authenticated_s: float, now_s: float, idle_limit_s: float = SERVER_IDLE_LIMIT_S) -> bool:
+    """Whether a server should drop a session; to be asked of every session once per reaper period.
+
+    With the defaults a silent session lives for 30 to 40 s.
+    """
+    return now_s - last_authenticated_s > idle_limit_s

@@ -1,0 +1,108 @@
+from domain.session.liveness import (
+    SERVER_IDLE_LIMIT_S,
+    SERVER_REAPER_PERIOD_S,
+    ClientLiveness,
+    LivenessAction,
+    is_idle,
+)
+
+PING, DEAD = LivenessAction.SEND_PING, LivenessAction.DEAD
+START_S = 1000.0
+
+
+def timeline(liveness: ClientLiveness, until_s: float) -> list[tuple[float, LivenessAction]]:
+    """What the machine asks for, driven by nothing but its own deadlines."""
+    events: list[tuple[float, LivenessAction]] = []
+    while (now_s := liveness.next_deadline_s()) <= until_s:
+        action = liveness.handle_timer(now_s)
+        assert action is not None  # at its deadline something is due, or the shell would spin
+        events.append((now_s - START_S, action))
+        if action is DEAD:
+            break
+    return events
+
+
+def test_a_server_that_never_answers_is_pinged_every_three_seconds_and_dead_after_fifteen() -> None:
+    assert timeline(ClientLiveness(START_S), START_S + 60) == [
+        (1, PING),
+        (4, PING),
+        (7, PING),
+        (10, PING),
+        (13, PING),
+        (15, DEAD),
+    ]
+
+
+def test_an_idle_session_is_kept_by_pings_and_pongs() -> None:
+    liveness = ClientLiveness(START_S)
+    pings: list[float] = []
+
+    while (now_s := liveness.next_deadline_s()) < START_S + 60:
+        assert liveness.handle_timer(now_s) is PING
+        pings.append(now_s - START_S)
+        liveness.authenticated(now_s + 0.5)  # the pong, half a second later
+
+    assert pings[:4] == [1, 4.5, 8, 11.5]
+    assert len(pings) == 17
+
+
+def test_downlink_traffic_makes_pings_unnecessary() -> None:
+    liveness = ClientLiveness(START_S)
+
+    for second in range(120):
+        liveness.authenticated(START_S + second)
+        assert liveness.handle_timer(START_S + second + 0.9) is None
+
+    assert liveness.next_deadline_s() == START_S + 119 + 3
+
+
+def test_nothing_is_due_before_the_deadline() -> None:
+    liveness = ClientLiveness(START_S)
+
+    assert liveness.next_deadline_s() == START_S + 1
+    assert liveness.handle_timer(START_S + 0.999) is None
+    assert liveness.next_deadline_s() == START_S + 1
+
+
+def test_missed_pings_are_not_made_up_for() -> None:
+    liveness = ClientLiveness(START_S)
+
+    assert liveness.handle_timer(START_S + 14) is PING
+    assert liveness.handle_timer(START_S + 14) is None
+    assert liveness.next_deadline_s() == START_S + 15
+
+
+def test_fifteen_seconds_count_from_the_last_authenticated_datagram() -> None:
+    liveness = ClientLiveness(START_S)
+    liveness.authenticated(START_S + 10)
+
+    assert liveness.handle_timer(START_S + 24.9) is PING
+    assert liveness.handle_timer(START_S + 25) is DEAD
+    assert liveness.handle_timer(START_S + 26) is DEAD
+
+
+def test_a_process_that_slept_through_the_limit_learns_that_the_session_is_dead() -> None:
+    liveness = ClientLiveness(START_S)
+    liveness.authenticated(START_S + 1)
+
+    assert liveness.handle_timer(START_S + 3600) is DEAD
+
+
+def test_the_intervals_can_be_chosen() -> None:
+    liveness = ClientLiveness(START_S, first_ping_after_s=2, ping_after_s=5, dead_after_s=10)
+
+    assert timeline(liveness, START_S + 60) == [(2, PING), (7, PING), (10, DEAD)]
+
+
+def test_a_server_drops_a_session_after_more_than_thirty_silent_seconds() -> None:
+    assert not is_idle(START_S, START_S)
+    assert not is_idle(START_S, START_S + SERVER_IDLE_LIMIT_S)
+    assert is_idle(START_S, START_S + SERVER_IDLE_LIMIT_S + 0.001)
+    assert is_idle(START_S, START_S + 6, idle_limit_s=5)
+
+
+def test_a_silent_session_lives_between_thirty_and_forty_seconds() -> None:
+    for phase in range(10):  # how long before the last datagram the reaper ran
+        scans = [phase + SERVER_REAPER_PERIOD_S * n for n in range(1, 8)]
+        removed_after_s = next(scan - phase for scan in scans if is_idle(phase, scan))
+        assert SERVER_IDLE_LIMIT_S < removed_after_s <= SERVER_IDLE_LIMIT_S + SERVER_REAPER_PERIOD_S
