@@ -1,8 +1,13 @@
-"""What a handshake leaves behind: the session id and the keys of an epoch (protocol specification 1.5)."""
+"""What a handshake needs and leaves behind: key pairs, the session id, the keys of an epoch.
+
+Protocol specification 1.5.
+"""
 
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NewType
+
+from domain.noise.primitives import KEY_BYTES, Primitives
 
 # The Noise handshake hash after message 2, 32 bytes; constant for the life of the session.
 SessionId = NewType("SessionId", bytes)
@@ -21,6 +26,28 @@ class Role(Enum):
     def opposite(self) -> "Role":
         """The role of the other end."""
         return Role.SERVER if self is Role.CLIENT else Role.CLIENT
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """An X25519 key pair, 32 bytes each. That the two belong together is the caller's word.
+
+    Raises ValueError when a key has another length.
+    """
+
+    private: bytes = field(repr=False)
+    public: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.private) != KEY_BYTES or len(self.public) != KEY_BYTES:
+            raise ValueError(f"X25519 keys have {KEY_BYTES} bytes")
+
+    @classmethod
+    def from_private(cls, primitives: Primitives, private: bytes) -> "KeyPair":
+        """The pair of a private key; 32 fresh random bytes make a new pair."""
+        if len(private) != KEY_BYTES:
+            raise ValueError(f"X25519 keys have {KEY_BYTES} bytes")
+        return cls(private, primitives.public_key(private))
 
 
 @dataclass(frozen=True, slots=True)

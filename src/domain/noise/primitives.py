@@ -9,10 +9,15 @@ Errors::
     └── LowOrderPointError   X25519 gave an all-zero result (RFC 7748 section 6.1)
 """
 
+from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 # What a primitive may read: bytes, or a view into a receive buffer that is not copied first.
 Buffer: TypeAlias = bytes | bytearray | memoryview
+
+# Where fresh entropy comes from: that many cryptographically secure random bytes. Handed to each call that
+# may need some, so that refusing a message costs none.
+RandomBytes: TypeAlias = Callable[[int], bytes]
 
 KEY_BYTES = 32  # X25519 keys, ChaCha20-Poly1305 keys and SHA-256 results alike
 TAG_BYTES = 16

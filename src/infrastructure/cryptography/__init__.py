@@ -1,0 +1,1 @@
+"""Ciphers, curves and entropy, from outside the domain."""
