@@ -15,7 +15,7 @@ class SessionCrypto(Protocol):
     def seal(self, plaintexts: Sequence[Buffer]) -> list[bytes]:
         """One wire frame per plaintext, in order, in the current send epoch.
 
-        Raises domain.session.datagram.NonceExhaustedError when the epoch has no counter left.
+        Raises domain.session.nonce.NonceExhaustedError when the epoch has no counter left.
         """
         ...
 
@@ -29,9 +29,12 @@ class SessionCrypto(Protocol):
         ...
 
     def install(self, epoch: Epoch, keys: EpochKeys) -> None:
-        """Accept frames of ``epoch`` from now on."""
+        """Accept frames of ``epoch`` from now on. Raises domain.session.epochs.EpochRefusedError."""
         ...
 
     def activate(self, epoch: Epoch) -> None:
-        """Seal in ``epoch`` from now on; it never moves backwards."""
+        """Seal in ``epoch`` from now on; it never moves backwards.
+
+        Raises EpochRefusedError if ``epoch`` is a later one that was not installed.
+        """
         ...

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from domain.addressing.endpoint import Endpoint
 from domain.noise.primitives import Buffer
 
 
@@ -23,3 +24,12 @@ class Egress(Protocol):
     def close(self) -> None:
         """Give up what belongs to this peer alone (a stream's connection; nothing for UDP)."""
         ...
+
+
+class RoamingEgress(Egress, Protocol):
+    """The way out to a peer whose address may change in the middle of a session (datagrams).
+
+    Setting ``endpoint`` sends everything after it there.
+    """
+
+    endpoint: Endpoint

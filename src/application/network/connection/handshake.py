@@ -29,7 +29,7 @@ class Handshake(Protocol):
     async def establish(self, transport: ClientTransport) -> Established:
         """Run the handshake over ``transport``.
 
-        Does not close ``transport``, whatever happens. Raises HandshakeFailedError when the time for it is over,
-        TransportError when the path is gone.
+        Does not close ``transport``, whatever happens. Raises HandshakeFailedError when the time for it is
+        over, TransportError when the path is gone.
         """
         ...

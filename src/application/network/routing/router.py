@@ -1,6 +1,6 @@
 """The loop that drives a worker."""
 
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from application.network.routing.worker import Worker
 
@@ -8,7 +8,7 @@ from application.network.routing.worker import Worker
 class Router(Protocol):
     """Watches a worker's descriptors and deadlines."""
 
-    async def run(self, worker: Worker) -> None:
+    async def run(self, worker: Worker) -> NoReturn:
         """Drive ``worker`` until it raises; the error is raised here.
 
         Cancelling stops watching and leaves the worker's descriptors open.

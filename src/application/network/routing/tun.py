@@ -41,8 +41,8 @@ class TunDevice(Protocol):
     def read_batch(self, limit: int) -> list[bytes]:
         """The next packets that the kernel routes into the tunnel, at most ``limit``, in order.
 
-        Never blocks and never waits for a fuller batch; empty means that nothing is there. The packets are new
-        objects and belong to the caller. Raises TunClosedError when the device is gone.
+        Never blocks and never waits for a fuller batch; empty means that nothing is there. The packets are
+        new objects and belong to the caller. Raises TunClosedError when the device is gone.
         """
         ...
 

@@ -1,6 +1,14 @@
 """A tunnel's work, free of any event loop: what to do when something is readable or a timer is due."""
 
-from typing import Protocol
+from typing import Final, Protocol
+
+from application.network.connection.handshake import Established
+from application.network.routing.tun import TunDevice
+from application.network.udp.listener import UdpListener
+
+# Ours: how many batches one call may move before the other descriptor has its turn. Two keep a saturated
+# direction busy and the other one's delay below a millisecond.
+BATCHES_PER_WAKEUP: Final = 2
 
 
 class SessionEndedError(Exception):
@@ -35,4 +43,20 @@ class Worker(Protocol):
 
     def next_deadline_s(self) -> float | None:
         """When ``handle_timer`` is due, on the monotonic clock; None if no timer is running."""
+        ...
+
+
+class ClientWorkerFactory(Protocol):
+    """Puts a client's worker together on this platform."""
+
+    def create(self, established: Established, tun: TunDevice) -> Worker:
+        """A worker for one session; closing ``tun`` and the transport stays with the caller."""
+        ...
+
+
+class ServerWorkerFactory(Protocol):
+    """Puts a server's worker together on this platform."""
+
+    def create(self, listener: UdpListener, tun: TunDevice) -> Worker:
+        """A worker for all sessions of ``listener``; closing both stays with the caller."""
         ...

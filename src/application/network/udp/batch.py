@@ -18,9 +18,9 @@ class BatchIngress(Protocol):
         """Read what is there, at most ``len(packets)`` datagrams, into ``packets[0..n)``; returns n.
 
         Never blocks and never waits for a fuller batch: 0 means that nothing is there. Order is the order of
-        arrival. If the socket fails after n > 0 datagrams were dequeued, those n are delivered and the error is raised
-        by the next call: no dequeued datagram is lost. A datagram longer than its buffer is delivered
-        with PacketFlags.TRUNCATED set and counted; the caller must not use its bytes.
+        arrival. If the socket fails after n > 0 datagrams were dequeued, those n are delivered and the
+        error is raised by the next call: no dequeued datagram is lost. A datagram longer than its buffer is
+        delivered with PacketFlags.TRUNCATED set and counted; the caller must not use its bytes.
 
         Raises ValueError if ``packets`` is empty or one of them has an empty ``data``, UdpError if the
         socket failed, UdpClosedError after close.
@@ -34,8 +34,8 @@ class BatchEgress(Protocol):
     def send_batch(self, datagrams: Sequence[Buffer], endpoint: Endpoint) -> int:
         """Send all ``datagrams`` to ``endpoint`` in order; returns how many the kernel took.
 
-        Never blocks: what the kernel has no room for is dropped, as a congested link would. A refusal that concerns
-        this endpoint alone (no route, message too long, port unreachable) also drops the datagram.
+        Never blocks: what the kernel has no room for is dropped, as a congested link would. A refusal that
+        concerns this endpoint alone (no route, message too long, port unreachable) also drops the datagram.
         Raises UdpError if the socket itself failed, UdpClosedError after close. The caller may reuse the
         buffers when the call returns.
         """

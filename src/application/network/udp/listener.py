@@ -33,8 +33,8 @@ class UdpReader(Protocol):
     def read_from(self, packet: Packet) -> bool:
         """Fill ``packet`` with the next datagram; False if none is there. Never blocks.
 
-        A datagram longer than ``packet.data`` sets PacketFlags.TRUNCATED. Raises ValueError if ``packet.data`` is
-        empty, UdpError if the socket failed, UdpClosedError after close.
+        A datagram longer than ``packet.data`` sets PacketFlags.TRUNCATED. Raises ValueError if
+        ``packet.data`` is empty, UdpError if the socket failed, UdpClosedError after close.
         """
         ...
 

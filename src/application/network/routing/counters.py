@@ -1,0 +1,37 @@
+"""What a tunnel counts: plain integers, one thread, no lock."""
+
+
+class TunnelCounters:
+    """Packets and bytes inside the tunnel, and what was dropped and why.
+
+    "In" is from the peer to the TUN device, "out" is from the TUN device to the peer.
+    """
+
+    __slots__ = (
+        "bytes_in",
+        "bytes_out",
+        "dropped_no_peer",
+        "dropped_source",
+        "dropped_truncated",
+        "handshakes_accepted",
+        "handshakes_challenged",
+        "handshakes_refused",
+        "packets_in",
+        "packets_out",
+    )
+
+    def __init__(self) -> None:
+        self.packets_in = 0
+        self.bytes_in = 0
+        self.packets_out = 0
+        self.bytes_out = 0
+        self.dropped_source = 0  # inner source address that the sender may not use
+        self.dropped_no_peer = 0  # inner destination that no session has
+        self.dropped_truncated = 0  # datagrams longer than the receive buffer
+        self.handshakes_accepted = 0
+        self.handshakes_refused = 0
+        self.handshakes_challenged = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """All counters by name, for the log and for metrics."""
+        return {name: getattr(self, name) for name in self.__slots__}

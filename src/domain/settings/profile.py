@@ -1,0 +1,74 @@
+"""One transport's settings, the same on both ends (platform specification 2.1, 4.2 and 5)."""
+
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Final
+
+# Platform specification 5.
+SMALLEST_IPV4_MTU_BYTES: Final = 576
+SMALLEST_IPV6_MTU_BYTES: Final = 1280
+LARGEST_MTU_BYTES: Final = 1500
+SMALLEST_DIAL_TIMEOUT_MS: Final = 5000
+WSS_DEFAULT_PORT: Final = 443
+
+
+class TransportProtocol(Enum):
+    """What carries the frames; the value is the name in configuration files."""
+
+    UDP = "UDP"
+    TCP = "TCP"
+    WS = "WS"
+    WSS = "WSS"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """Where a client connects to; on a server, the address to bind. Any member may be unset.
+
+    Of several members the IPv4 literal is preferred, then the IPv6 literal, then the domain.
+    """
+
+    domain: str = ""
+    ipv4: IPv4Address | None = None
+    ipv6: IPv6Address | None = None
+
+    def __bool__(self) -> bool:
+        """Whether any member is set."""
+        return bool(self.domain) or self.ipv4 is not None or self.ipv6 is not None
+
+
+@dataclass(frozen=True, slots=True)
+class TransportProfile:
+    """The settings of one transport. The interface's own addresses are derived, never stored.
+
+    ``ipv6_subnet`` is None where the tunnel carries IPv4 only. ``port`` 0 occurs with WSS alone
+    and means 443. The resolvers are those that the client's tunnel offers; they may be empty.
+    """
+
+    protocol: TransportProtocol
+    interface_name: str
+    ipv4_subnet: IPv4Network
+    ipv6_subnet: IPv6Network | None
+    server: ServerAddress
+    port: int
+    mtu_bytes: int
+    dial_timeout_ms: int
+    dns_v4: tuple[IPv4Address, ...] = ()
+    dns_v6: tuple[IPv6Address, ...] = ()
+
+    @property
+    def interface_mtu_bytes(self) -> int:
+        """The MTU to give the interface: ``mtu_bytes``, but at least 1280 where the tunnel carries IPv6.
+
+        Linux silently drops the IPv6 addresses and routes of an interface below 1280, and the Go program
+        writes 1200 into every UDP client file.
+        """
+        if self.ipv6_subnet is None:
+            return self.mtu_bytes
+        return max(self.mtu_bytes, SMALLEST_IPV6_MTU_BYTES)
+
+    @property
+    def connect_timeout_ms(self) -> int:
+        """How long a client may take to dial and shake hands: never less than 5 s (specification 5)."""
+        return max(self.dial_timeout_ms, SMALLEST_DIAL_TIMEOUT_MS)

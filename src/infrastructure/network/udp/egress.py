@@ -1,0 +1,138 @@
+"""Writing batches of datagrams.
+
+Whatever the kernel does not take is dropped and counted, never queued: a queue here would only add latency to
+what the inner connections retransmit anyway.
+"""
+
+import errno
+import socket
+from collections.abc import Sequence
+from typing import Final
+
+from application.network.connection.egress import Egress, RoamingEgress
+from application.network.udp.batch import BatchEgress
+from application.network.udp.listener import UdpClosedError, UdpError
+from domain.addressing.endpoint import Endpoint
+from domain.noise.primitives import Buffer
+from infrastructure.network.udp.addresses import SocketAddressCache, WrongFamilyError
+
+# The kernel has no room now: the rest of the batch would fare no better.
+NO_ROOM_ERRNOS: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})
+
+# About this datagram or this endpoint; other peers and later datagrams are not concerned.
+ENDPOINT_ERRNOS: Final = frozenset(
+    {
+        errno.EACCES,  # a broadcast address
+        errno.EADDRNOTAVAIL,
+        errno.EAFNOSUPPORT,
+        errno.ECONNREFUSED,  # a connected socket: the answer to an earlier datagram
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.EINVAL,  # port 0, or a link-local address without its interface
+        errno.EMSGSIZE,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.EPERM,  # a firewall rule
+    }
+)
+
+
+class BatchingEgress:
+    """Writes through a bound socket of ``family`` to many peers. ``name`` stands for it in error texts."""
+
+    __slots__ = ("_addresses", "_name", "_socket", "dropped_for_room", "dropped_refused")
+
+    def __init__(self, datagram_socket: socket.socket, name: str) -> None:
+        self._socket = datagram_socket
+        self._name = name
+        self._addresses = SocketAddressCache(datagram_socket.family)
+        self.dropped_for_room = 0  # datagrams that the kernel had no room for
+        self.dropped_refused = 0  # datagrams refused for their endpoint or their length
+
+    def send_batch(self, datagrams: Sequence[Buffer], endpoint: Endpoint) -> int:
+        try:
+            address = self._addresses[endpoint]
+        except WrongFamilyError:
+            self.dropped_refused += len(datagrams)
+            return 0
+        send = self._socket.sendto
+        taken = refused = 0
+        for datagram in datagrams:
+            try:
+                send(datagram, address)
+                taken += 1
+            except OSError as exc:
+                if exc.errno in ENDPOINT_ERRNOS:
+                    refused += 1
+                elif exc.errno in NO_ROOM_ERRNOS:
+                    self.dropped_for_room += len(datagrams) - taken - refused
+                    break
+                else:
+                    self._fail(exc)
+        self.dropped_refused += refused
+        return taken
+
+    def _fail(self, exc: OSError) -> None:
+        if self._socket.fileno() < 0:
+            raise UdpClosedError(f"{self._name} is closed") from exc
+        raise UdpError(f"{self._name} failed: {exc.strerror or exc}") from exc
+
+
+class PeerEgress:
+    """The way to one of many peers through the server's socket.
+
+    ``endpoint`` may be moved at any time (roaming, protocol specification 2.6); the next batch goes there.
+    ``close`` leaves the shared socket alone.
+    """
+
+    __slots__ = ("_egress", "dropped", "endpoint")
+
+    def __init__(self, egress: BatchEgress, endpoint: Endpoint) -> None:
+        self._egress = egress
+        self.endpoint = endpoint
+        self.dropped = 0  # frames to this peer that were not taken
+
+    def send_batch(self, frames: Sequence[Buffer]) -> int:
+        try:
+            taken = self._egress.send_batch(frames, self.endpoint)
+        except UdpError:
+            taken = 0
+        self.dropped += len(frames) - taken
+        return taken
+
+    def close(self) -> None:
+        """Nothing here belongs to this peer alone."""
+
+
+class ConnectedEgress:
+    """The client's way to its server, over a connected socket that its transport owns and closes.
+
+    A network error costs the datagrams it hits and no more (protocol specification 2.8).
+    """
+
+    __slots__ = ("_socket", "dropped")
+
+    def __init__(self, datagram_socket: socket.socket) -> None:
+        self._socket = datagram_socket
+        self.dropped = 0  # frames that were not taken
+
+    def send_batch(self, frames: Sequence[Buffer]) -> int:
+        send = self._socket.send
+        taken = 0
+        for frame in frames:
+            try:
+                send(frame)
+                taken += 1
+            except OSError as exc:
+                if exc.errno not in ENDPOINT_ERRNOS:
+                    break
+        self.dropped += len(frames) - taken
+        return taken
+
+    def close(self) -> None:
+        """The socket belongs to the transport."""
+
+
+_batch_egress: type[BatchEgress] = BatchingEgress
+_peer: type[RoamingEgress] = PeerEgress
+_connected: type[Egress] = ConnectedEgress

@@ -1,0 +1,129 @@
+"""The server's UDP socket."""
+
+import errno
+import socket
+from ipaddress import ip_address
+from typing import Final
+
+from application.network.udp.listener import UdpBindError, UdpListener
+from application.network.udp.packet import Packet
+from domain.addressing.endpoint import Endpoint
+from domain.noise.primitives import Buffer
+from infrastructure.network.udp.addresses import endpoint_of, family_of, literal_endpoint, socket_address_of
+from infrastructure.network.udp.egress import BatchingEgress
+from infrastructure.network.udp.ingress import BatchingIngress
+from infrastructure.network.udp.sockets import (
+    SOCKET_BUFFER_BYTES,
+    SocketFactory,
+    SocketOptions,
+    open_datagram_socket,
+    opened,
+    reason,
+)
+
+# What a kernel booted without IPv6 (the first) or with all of it switched off (the second) answers.
+NO_IPV6_ERRNOS: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
+
+ANY_IPV6: Final = "::"
+ANY_IPV4: Final = "0.0.0.0"
+
+
+class BoundUdpListener:
+    """A bound, non-blocking socket, and the owner of it: ``close`` closes it.
+
+    Limit: replies leave with the source address that routing chooses, not with the one that the peer sent to.
+    On a host with several addresses a peer's connected socket drops such replies; bind the one address that
+    peers use. Pinning the source (IP_PKTINFO) would cost ancillary data on every datagram both ways.
+    """
+
+    __slots__ = ("_egress", "_ingress", "_local_endpoint", "_socket")
+
+    def __init__(self, bound_socket: socket.socket) -> None:
+        self._socket = bound_socket
+        self._local_endpoint = endpoint_of(bound_socket.getsockname())
+        name = f"the UDP socket on {self._local_endpoint}"
+        self._ingress = BatchingIngress(bound_socket, name)
+        self._egress = BatchingEgress(bound_socket, name)
+
+    @classmethod
+    def bind(
+        cls,
+        host: str | None,
+        port: int,
+        *,
+        mark: int | None = None,
+        receive_buffer_bytes: int = SOCKET_BUFFER_BYTES,
+        send_buffer_bytes: int = SOCKET_BUFFER_BYTES,
+        open_socket: SocketFactory = open_datagram_socket,
+    ) -> "BoundUdpListener":
+        """Bind ``host`` (an IP literal) and ``port`` (0: any free one).
+
+        None and ``::`` accept both families through one socket; None falls back to IPv4 where the kernel
+        has no IPv6. ``mark`` is the firewall mark of what is sent. Raises UdpBindError.
+        """
+        options = SocketOptions(mark, receive_buffer_bytes, send_buffer_bytes)
+        if host is not None:
+            return cls._bind_to(_literal(host, port), options, open_socket)
+        try:
+            return cls._bind_to(Endpoint(ANY_IPV6, port), options, open_socket)
+        except UdpBindError as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in NO_IPV6_ERRNOS:
+                raise
+        return cls._bind_to(Endpoint(ANY_IPV4, port), options, open_socket)
+
+    @classmethod
+    def _bind_to(
+        cls, endpoint: Endpoint, options: SocketOptions, open_socket: SocketFactory
+    ) -> "BoundUdpListener":
+        family = family_of(endpoint)
+        try:
+            with opened(open_socket, family, options) as datagram_socket:
+                if family == socket.AF_INET6:
+                    # The host's net.ipv6.bindv6only must not decide whether IPv4 peers are heard.
+                    datagram_socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+                datagram_socket.bind(socket_address_of(endpoint, family))
+                return cls(datagram_socket)
+        except OSError as exc:
+            raise UdpBindError(f"cannot listen on UDP {endpoint}: {reason(exc)}") from exc
+        except OverflowError as exc:
+            raise UdpBindError(f"cannot listen on UDP {endpoint}: ports end at 65535") from exc
+
+    @property
+    def local_endpoint(self) -> Endpoint:
+        """See ``UdpListener``; still known after close."""
+        return self._local_endpoint
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def read_from(self, packet: Packet) -> bool:
+        return self._ingress.read_batch((packet,)) == 1
+
+    def write_to(self, datagram: Buffer, endpoint: Endpoint) -> bool:
+        """See ``UdpWriter``; False also when the kernel refused this endpoint or this length."""
+        return self._egress.send_batch((datagram,), endpoint) == 1
+
+    def batch_ingress(self) -> BatchingIngress:
+        """See ``UdpListener``; the same object each time."""
+        return self._ingress
+
+    def batch_egress(self) -> BatchingEgress:
+        """See ``UdpListener``; the same object each time."""
+        return self._egress
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _literal(host: str, port: int) -> Endpoint:
+    try:
+        return literal_endpoint(ip_address(host), port)
+    except ValueError as exc:
+        raise UdpBindError(
+            f"cannot listen on UDP {host!r}: it is not an IP address; a server binds addresses, not names"
+        ) from exc
+    except OSError as exc:
+        raise UdpBindError(f"cannot listen on UDP {host!r}: there is no such interface") from exc
+
+
+_listener: type[UdpListener] = BoundUdpListener

@@ -1,0 +1,85 @@
+"""A real socket that gives the kernel's rarer answers when a test wants them."""
+
+import errno
+import socket
+from collections import deque
+from typing import TYPE_CHECKING, overload
+
+from infrastructure.network.udp.addresses import SocketAddress
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+
+class FaultySocket(socket.socket):
+    """A real datagram socket whose next calls can be made to fail.
+
+    ``receive_faults``, ``send_faults`` and ``connect_faults`` are consumed one per call: an errno to fail
+    with, or 0 to let the call through; when they are used up every call goes through. Setting one of
+    ``privileged_options`` fails with EPERM, as it does without capabilities.
+    """
+
+    def __init__(self, family: int, privileged_options: frozenset[int] = frozenset()) -> None:
+        super().__init__(family, socket.SOCK_DGRAM)
+        self.privileged_options = privileged_options
+        self.receive_faults: deque[int] = deque()
+        self.send_faults: deque[int] = deque()
+        self.connect_faults: deque[int] = deque()
+
+    def connect(self, address: "tuple[object, ...] | str | ReadableBuffer", /) -> None:
+        _raise_next(self.connect_faults)
+        super().connect(address)
+
+    def recvfrom_into(
+        self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0
+    ) -> tuple[int, SocketAddress]:
+        _raise_next(self.receive_faults)
+        return super().recvfrom_into(buffer, nbytes, flags)
+
+    def recv_into(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
+        _raise_next(self.receive_faults)
+        return super().recv_into(buffer, nbytes, flags)
+
+    def send(self, data: "ReadableBuffer", flags: int = 0, /) -> int:
+        _raise_next(self.send_faults)
+        return super().send(data, flags)
+
+    @overload
+    def sendto(
+        self, data: "ReadableBuffer", address: "tuple[object, ...] | str | ReadableBuffer", /
+    ) -> int: ...
+    @overload
+    def sendto(
+        self, data: "ReadableBuffer", flags: int, address: "tuple[object, ...] | str | ReadableBuffer", /
+    ) -> int: ...
+    def sendto(
+        self,
+        data: "ReadableBuffer",
+        flags_or_address: "int | tuple[object, ...] | str | ReadableBuffer",
+        address: "tuple[object, ...] | str | ReadableBuffer | None" = None,
+        /,
+    ) -> int:
+        _raise_next(self.send_faults)
+        if isinstance(flags_or_address, int):
+            assert address is not None
+            return super().sendto(data, flags_or_address, address)
+        return super().sendto(data, flags_or_address)
+
+    @overload
+    def setsockopt(self, level: int, optname: int, value: "int | ReadableBuffer", /) -> None: ...
+    @overload
+    def setsockopt(self, level: int, optname: int, value: None, optlen: int, /) -> None: ...
+    def setsockopt(
+        self, level: int, optname: int, value: "int | ReadableBuffer | None", optlen: int = 0, /
+    ) -> None:
+        if level == socket.SOL_SOCKET and optname in self.privileged_options:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        if value is None:
+            super().setsockopt(level, optname, value, optlen)
+        else:
+            super().setsockopt(level, optname, value)
+
+
+def _raise_next(faults: deque[int]) -> None:
+    if faults and (number := faults.popleft()):
+        raise OSError(number, "made to fail")

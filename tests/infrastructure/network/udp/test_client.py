@@ -1,0 +1,198 @@
+"""Resolving, dialling and waiting: what only the real adapter shows; the contract has its own suite."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Coroutine, Sequence
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+
+from application.network.connection.transport import DialError, ResolutionError, TransportError
+from domain.addressing.endpoint import Endpoint
+from domain.settings.profile import ServerAddress
+from infrastructure.network.udp import client as client_module
+from infrastructure.network.udp.addresses import endpoint_of
+from infrastructure.network.udp.client import UdpClientTransport, UdpDialer, look_up
+from infrastructure.network.udp.listener import BoundUdpListener
+from tests.adapters.faulty_socket import FaultySocket
+from tests.contracts.test_client_transport import profile
+
+
+class Resolver:
+    """Answers look-ups from a table of (name, family); a missing entry fails with ``failure``."""
+
+    def __init__(
+        self, table: dict[tuple[str, int], list[str]], failure: str = "Name does not resolve"
+    ) -> None:
+        self._table = table
+        self._failure = failure
+
+    async def __call__(self, name: str, port: int, family: int) -> Sequence[Endpoint]:
+        await asyncio.sleep(0)
+        if (name, family) not in self._table:
+            raise ResolutionError(self._failure)
+        return [Endpoint(host, port) for host in self._table[name, family]]
+
+
+async def resolver_that_never_answers(name: str, port: int, family: int) -> Sequence[Endpoint]:
+    never: asyncio.Future[Sequence[Endpoint]] = asyncio.get_running_loop().create_future()
+    return await never
+
+
+BOTH = Resolver(
+    {
+        ("vpn.example", socket.AF_INET): ["192.0.2.10", "192.0.2.11"],
+        ("vpn.example", socket.AF_INET6): ["2001:db8::10"],
+    }
+)
+
+
+def resolve(dialer: UdpDialer, server: ServerAddress) -> list[str]:
+    return [endpoint.host for endpoint in asyncio.run(dialer.resolve(profile(server)))]
+
+
+def test_literals_come_before_names_and_ipv4_before_ipv6() -> None:
+    server = ServerAddress("vpn.example", IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1"))
+    assert resolve(UdpDialer(lookup=BOTH), server) == [
+        "192.0.2.1",
+        "2001:db8::1",
+        "192.0.2.10",
+        "192.0.2.11",
+        "2001:db8::10",
+    ]
+
+
+def test_no_candidate_is_named_twice() -> None:
+    server = ServerAddress("vpn.example", IPv4Address("192.0.2.10"))
+    assert resolve(UdpDialer(lookup=BOTH), server) == ["192.0.2.10", "192.0.2.11", "2001:db8::10"]
+
+
+def test_one_family_of_a_name_is_enough() -> None:
+    lookup = Resolver({("six.example", socket.AF_INET6): ["2001:db8::6"]})
+    assert resolve(UdpDialer(lookup=lookup), ServerAddress("six.example")) == ["2001:db8::6"]
+
+
+def test_a_name_without_an_address_is_named_with_the_resolvers_reason() -> None:
+    with pytest.raises(ResolutionError, match=r"cannot resolve 'gone\.example': Name does not resolve$"):
+        resolve(UdpDialer(lookup=BOTH), ServerAddress("gone.example"))
+
+
+def test_a_name_that_fails_beside_a_literal_does_not_matter() -> None:
+    server = ServerAddress("gone.example", IPv4Address("192.0.2.1"))
+    assert resolve(UdpDialer(lookup=BOTH), server) == ["192.0.2.1"]
+
+
+def test_a_dead_resolver_does_not_hold_up_a_literal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "LOOKUP_BESIDE_LITERAL_S", 0.01)
+    server = ServerAddress("vpn.example", IPv4Address("192.0.2.1"))
+    assert resolve(UdpDialer(lookup=resolver_that_never_answers), server) == ["192.0.2.1"]
+
+
+def test_the_hosts_resolver_answers_one_family_at_a_time() -> None:
+    assert Endpoint("127.0.0.1", 9090) in asyncio.run(look_up("localhost", 9090, socket.AF_INET))
+
+
+@pytest.mark.parametrize("name", ["a" * 64 + ".example", "..", "::1"])
+def test_what_cannot_be_looked_up_is_a_resolution_error(name: str) -> None:
+    with pytest.raises(ResolutionError):
+        asyncio.run(look_up(name, 9090, socket.AF_INET))
+
+
+def test_a_host_without_a_route_is_a_dial_error_with_advice_and_no_open_socket() -> None:
+    opened: list[socket.socket] = []
+
+    def open_routeless(family: int) -> socket.socket:
+        made = FaultySocket(family)
+        made.connect_faults.append(errno.ENETUNREACH)
+        opened.append(made)
+        return made
+
+    with pytest.raises(DialError, match=r"192\.0\.2\.1:7: there is no route to it"):
+        asyncio.run(UdpDialer(open_socket=open_routeless).dial(Endpoint("192.0.2.1", 7)))
+    assert opened[0].fileno() == -1
+
+
+def test_a_mark_without_the_right_to_set_it_is_a_dial_error() -> None:
+    dialer = UdpDialer(
+        mark=0x7467, open_socket=lambda family: FaultySocket(family, frozenset({socket.SO_MARK}))
+    )
+    with pytest.raises(DialError, match="the firewall mark 0x7467 needs CAP_NET_ADMIN; run as root"):
+        asyncio.run(dialer.dial(Endpoint("127.0.0.1", 7)))
+
+
+def over_loopback(scenario: Coroutine[None, None, None]) -> None:
+    asyncio.run(asyncio.wait_for(scenario, timeout=10))
+
+
+async def open_path() -> tuple[BoundUdpListener, UdpClientTransport, Endpoint]:
+    listener = BoundUdpListener.bind("127.0.0.1", 0)
+    transport = await UdpDialer().dial(listener.local_endpoint)
+    with socket.socket(fileno=socket.dup(transport.fileno())) as same:
+        host, port = same.getsockname()
+    return listener, transport, Endpoint(host, port)
+
+
+def test_a_message_longer_than_any_handshake_is_passed_over() -> None:
+    async def scenario() -> None:
+        listener, transport, client = await open_path()
+        listener.batch_egress().send_batch([bytes(2049), b"a message"], client)
+        assert await transport.receive_message() == b"a message"
+        assert transport.ingress().truncated == 1
+        transport.close()
+        listener.close()
+
+    over_loopback(scenario())
+
+
+def test_a_wait_that_is_over_leaves_no_reader_behind() -> None:
+    async def scenario() -> None:
+        listener, transport, client = await open_path()
+        loop = asyncio.get_running_loop()
+        waiting = asyncio.create_task(transport.receive_message())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert not loop.remove_reader(transport.fileno())
+        listener.write_to(b"a message", client)
+        assert await transport.receive_message() == b"a message"
+        assert not loop.remove_reader(transport.fileno())
+        transport.close()
+        listener.close()
+
+    over_loopback(scenario())
+
+
+def test_closing_during_a_wait_leaves_the_next_owner_of_the_descriptor_alone() -> None:
+    async def scenario() -> None:
+        listener, transport, _ = await open_path()
+        loop = asyncio.get_running_loop()
+        waiting = asyncio.create_task(transport.receive_message())
+        await asyncio.sleep(0)
+        number = transport.fileno()
+        transport.close()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as successor:
+            assert successor.fileno() == number
+            successor.bind(("127.0.0.1", 0))
+            readable = asyncio.Event()
+            loop.add_reader(successor, readable.set)
+            with pytest.raises(TransportError, match="closed"):
+                await waiting
+            listener.write_to(b"for the successor", endpoint_of(successor.getsockname()))
+            await readable.wait()
+            loop.remove_reader(successor)
+        listener.close()
+
+    over_loopback(scenario())
+
+
+def test_a_message_that_cannot_be_sent_is_a_transport_error() -> None:
+    async def scenario() -> None:
+        listener, transport, _ = await open_path()
+        with pytest.raises(TransportError, match=str(listener.local_endpoint)):
+            await transport.send_message(bytes(70_000))
+        transport.close()
+        listener.close()
+
+    over_loopback(scenario())
