@@ -1,0 +1,48 @@
+"""What a server is told by its configuration (platform specification 2)."""
+
+from dataclasses import dataclass, field
+
+from domain.addressing.peers import AccessList, Peer
+from domain.settings.profile import TransportProfile, TransportProtocol
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """A server's configuration.
+
+    ``enabled`` holds the slots that listen: some of TCP, UDP and WS. ``host`` is the public address or
+    name that generated clients get, empty for detection. The keys are 32 bytes each, or both empty before
+    the first start. ``client_counter`` is for the Go program, which counts clients up from it.
+    """
+
+    tcp: TransportProfile
+    udp: TransportProfile
+    ws: TransportProfile
+    enabled: frozenset[TransportProtocol]
+    host: str
+    public_key: bytes
+    private_key: bytes = field(repr=False)
+    client_counter: int
+    peers: tuple[Peer, ...]
+
+    @property
+    def slots(self) -> tuple[tuple[TransportProtocol, TransportProfile], ...]:
+        """Every profile with the slot that it stands in, whether enabled or not, in the order of the file."""
+        return (
+            (TransportProtocol.TCP, self.tcp),
+            (TransportProtocol.UDP, self.udp),
+            (TransportProtocol.WS, self.ws),
+        )
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether the server has its key pair already."""
+        return bool(self.private_key) and bool(self.public_key)
+
+    def enabled_profiles(self) -> tuple[TransportProfile, ...]:
+        """The profiles that listen."""
+        return tuple(profile for slot, profile in self.slots if slot in self.enabled)
+
+    def access_list(self) -> AccessList:
+        """Who may connect; ValueError if two peers share a key or an id, never for valid settings."""
+        return AccessList(self.peers)

@@ -1,0 +1,88 @@
+"""Where configurations are kept, and reading their text and JSON; every failure says what to do."""
+
+import json
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from application.runtime.configuration import ConfigurationError, ConfigurationMissingError
+
+# Platform specification 1.
+DEFAULT_FOLDER: Final = Path("/etc/tungo")
+SERVER_FILE_NAME: Final = "server_configuration.json"
+CLIENT_FILE_NAME: Final = "client_configuration.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationFolder:
+    """The folder in which everything lives."""
+
+    path: Path = DEFAULT_FOLDER
+
+    @property
+    def server_file(self) -> Path:
+        """The server's configuration."""
+        return self.path / SERVER_FILE_NAME
+
+    @property
+    def client_file(self) -> Path:
+        """The active client configuration."""
+        return self.path / CLIENT_FILE_NAME
+
+
+def read_text(path: Path, *, if_missing: str) -> str:
+    """The text of a regular file. ``if_missing`` completes "... does not exist; ...".
+
+    Raises ConfigurationMissingError, ConfigurationError.
+    """
+    try:
+        # O_NONBLOCK: opening a pipe by mistake must not wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise ConfigurationError(f"{path} is not a regular file; put the configuration's text there.")
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                data = file.read()
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        raise ConfigurationMissingError(f"{path} does not exist; {if_missing}.") from None
+    except PermissionError as exc:
+        raise ConfigurationError(f"{path} may not be read by this user; run as root.") from exc
+    except OSError as exc:
+        raise ConfigurationError(f"{path} cannot be read: {exc.strerror}.") from exc
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise ConfigurationError(
+            f"{path} is not UTF-8 text at byte {exc.start}; restore it from a backup."
+        ) from None
+
+
+def parse_json(text_untrusted: str, source: str) -> dict[str, object]:
+    """The JSON object in a text. Raises ConfigurationError without quoting the text: keys are in it."""
+    if not text_untrusted.strip():
+        raise ConfigurationError(f"{source} is empty; restore it from a backup.")
+    try:
+        document: object = json.loads(text_untrusted, parse_constant=_refuse_constant)
+        # What cannot be written again as JSON in UTF-8 (half a surrogate pair, 1e999) is not taken in either.
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+    except json.JSONDecodeError as exc:
+        raise ConfigurationError(
+            f"{source} is not JSON: {exc.msg} at line {exc.lineno}, column {exc.colno}; correct it there or "
+            f"restore it from a backup."
+        ) from None
+    except (ValueError, RecursionError):
+        raise ConfigurationError(
+            f"{source} is not usable JSON: a number is too large, a character is broken or the nesting is "
+            f"too deep; restore it from a backup."
+        ) from None
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{source} is JSON but not an object in braces; restore it from a backup.")
+    return {str(key): value for key, value in document.items()}
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")

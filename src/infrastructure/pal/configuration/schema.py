@@ -1,0 +1,114 @@
+"""The JSON documents as they stand in the files (platform specification 2, 3 and 4.1).
+
+Only types and notations are checked here; what the values mean to one another is for ``domain.settings``.
+Names of keys match in any case. ``null`` is the same as leaving a key out, except for ``Protocol`` and
+``Encryption``, where it is an error. What a file leaves out is empty here: ``reading`` fills in defaults.
+
+BaseModel's own constructor takes Any, which is all that the ignores below are for.
+"""
+
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, model_validator
+
+from infrastructure.pal.configuration.notation import (
+    ENCRYPTION,
+    EncryptionName,
+    Ipv4Literal,
+    Ipv4Member,
+    Ipv4Subnet,
+    Ipv6Literal,
+    Ipv6Member,
+    Ipv6Subnet,
+    Key,
+    ProtocolName,
+    WholeNumber,
+)
+
+_NOT_NULLABLE: Final = frozenset({"Protocol", "Encryption"})
+
+
+class JsonObject(BaseModel):  # type: ignore[explicit-any]  # of BaseModel
+    """An object of a configuration file; keys that it does not know are kept in ``model_extra``, in order."""
+
+    # Errors must not quote their input: it may be a private key.
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fold_keys(cls, document_untrusted: object) -> object:
+        """Keys get their canonical case; of two that differ in case only, the last wins."""
+        if not isinstance(document_untrusted, dict):
+            return document_untrusted
+        canonical = {
+            field.alias.casefold(): field.alias for field in cls.model_fields.values() if field.alias
+        }
+        folded: dict[str, object] = {}
+        for key, value in document_untrusted.items():
+            known = canonical.get(key.casefold())
+            if value is not None or known is None or known in _NOT_NULLABLE:
+                folded[known or key] = value
+        return folded
+
+
+class AddressDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
+    """``Server``: where a client connects to, or a server binds."""
+
+    domain: StrictStr = Field(default="", alias="Domain")
+    ipv4: Ipv4Member = Field(default=None, alias="IPv4")
+    ipv6: Ipv6Member = Field(default=None, alias="IPv6")
+
+
+class ProfileDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
+    """``TCPSettings``, ``UDPSettings``, ``WSSettings`` of both files."""
+
+    tun_name: StrictStr = Field(default="", alias="TunName")
+    ipv4_subnet: Ipv4Subnet = Field(default=None, alias="IPv4Subnet")
+    ipv6_subnet: Ipv6Subnet = Field(default=None, alias="IPv6Subnet")
+    server: AddressDocument = Field(default=AddressDocument(), alias="Server")
+    port: WholeNumber = Field(default=0, alias="Port")
+    dns_v4: list[Ipv4Literal] = Field(default=[], alias="DNSv4")
+    dns_v6: list[Ipv6Literal] = Field(default=[], alias="DNSv6")
+    mtu: WholeNumber = Field(default=0, alias="MTU")
+    protocol: ProtocolName = Field(default=None, alias="Protocol")
+    encryption: EncryptionName = Field(default=ENCRYPTION, alias="Encryption")
+    dial_timeout_ms: WholeNumber = Field(default=0, alias="DialTimeoutMs")
+
+
+class PeerDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
+    """One of ``AllowedPeers``."""
+
+    name: StrictStr = Field(default="", alias="Name")
+    public_key: Key = Field(default=b"", alias="PublicKey")
+    enabled: StrictBool = Field(default=False, alias="Enabled")
+    client_id: WholeNumber = Field(default=0, alias="ClientID")
+
+
+class ServerDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
+    """``server_configuration.json``. ``fallback_server_address`` is the March name of ``host``."""
+
+    tcp: ProfileDocument = Field(default=ProfileDocument(), alias="TCPSettings")
+    udp: ProfileDocument = Field(default=ProfileDocument(), alias="UDPSettings")
+    ws: ProfileDocument = Field(default=ProfileDocument(), alias="WSSettings")
+    host: StrictStr = Field(default="", alias="Host")
+    fallback_server_address: StrictStr = Field(default="", alias="FallbackServerAddress")
+    public_key: Key = Field(default=b"", alias="X25519PublicKey")
+    private_key: Key = Field(default=b"", alias="X25519PrivateKey", repr=False)
+    client_counter: WholeNumber = Field(default=0, alias="ClientCounter")
+    enable_tcp: StrictBool = Field(default=False, alias="EnableTCP")
+    enable_udp: StrictBool = Field(default=False, alias="EnableUDP")
+    enable_ws: StrictBool = Field(default=False, alias="EnableWS")
+    peers: list[PeerDocument] = Field(default=[], alias="AllowedPeers")
+
+
+class ClientDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
+    """``client_configuration.json``."""
+
+    client_id: WholeNumber = Field(default=0, alias="ClientID")
+    tcp: ProfileDocument = Field(default=ProfileDocument(), alias="TCPSettings")
+    udp: ProfileDocument = Field(default=ProfileDocument(), alias="UDPSettings")
+    ws: ProfileDocument = Field(default=ProfileDocument(), alias="WSSettings")
+    server_public_key: Key = Field(default=b"", alias="X25519PublicKey")
+    protocol: ProtocolName = Field(default=None, alias="Protocol")
+    public_key: Key = Field(default=b"", alias="ClientPublicKey")
+    private_key: Key = Field(default=b"", alias="ClientPrivateKey", repr=False)

@@ -1,0 +1,118 @@
+"""Writing configurations in the layout of the Go program, whose readers they must suit as well.
+
+Keys stand in the order of platform specification 2 and 3; those that this program does not know follow in
+the order in which they were found.
+"""
+
+import base64
+import json
+from typing import Final, TypeAlias
+
+from domain.addressing.peers import Peer
+from domain.settings.client import ClientSettings
+from domain.settings.profile import ServerAddress, TransportProfile, TransportProtocol
+from domain.settings.server import ServerSettings
+from infrastructure.pal.configuration.notation import ENCRYPTION
+from infrastructure.pal.configuration.schema import (
+    AddressDocument,
+    JsonObject,
+    PeerDocument,
+    ProfileDocument,
+    ServerDocument,
+)
+
+# Specification 2 and 3: server files are indented with tabs, generated client files with two spaces.
+_SERVER_INDENT: Final = "\t"
+_CLIENT_INDENT: Final = 2
+
+_Object: TypeAlias = dict[str, object]
+
+
+def server_json(settings: ServerSettings, found: ServerDocument | None = None) -> str:
+    """The text of a server file, without a final newline.
+
+    ``found`` is the document that is being replaced: its unknown keys are kept, those of a peer as long as
+    there is a peer with this public key.
+    """
+    found = found or ServerDocument()
+    peers_found = {peer.public_key: peer for peer in found.peers}
+    document = _with_unknown_keys(
+        {
+            "TCPSettings": _profile(settings.tcp, found.tcp),
+            "UDPSettings": _profile(settings.udp, found.udp),
+            "WSSettings": _profile(settings.ws, found.ws),
+            "Host": settings.host,
+            "X25519PublicKey": _key(settings.public_key),
+            "X25519PrivateKey": _key(settings.private_key),
+            "ClientCounter": settings.client_counter,
+            "EnableTCP": TransportProtocol.TCP in settings.enabled,
+            "EnableUDP": TransportProtocol.UDP in settings.enabled,
+            "EnableWS": TransportProtocol.WS in settings.enabled,
+            "AllowedPeers": [_peer(peer, peers_found.get(peer.public_key)) for peer in settings.peers]
+            or None,
+        },
+        found,
+    )
+    return json.dumps(document, indent=_SERVER_INDENT, ensure_ascii=False)
+
+
+def client_json(settings: ClientSettings) -> str:
+    """The text of a client file, without a final newline. It holds the client's private key."""
+    document: _Object = {
+        "ClientID": settings.client_id,
+        "TCPSettings": _profile(settings.tcp, ProfileDocument()),
+        "UDPSettings": _profile(settings.udp, ProfileDocument()),
+        "WSSettings": _profile(settings.ws, ProfileDocument()),
+        "X25519PublicKey": _key(settings.server_public_key),
+        "Protocol": settings.protocol.value,
+        "ClientPublicKey": _key(settings.public_key),
+        "ClientPrivateKey": _key(settings.private_key),
+    }
+    return json.dumps(document, indent=_CLIENT_INDENT, ensure_ascii=False)
+
+
+def _profile(profile: TransportProfile, found: ProfileDocument) -> _Object:
+    document: _Object = {"TunName": profile.interface_name, "IPv4Subnet": str(profile.ipv4_subnet)}
+    if profile.ipv6_subnet is not None:
+        document["IPv6Subnet"] = str(profile.ipv6_subnet)
+    server = _address(profile.server, found.server)
+    if server:
+        document["Server"] = server
+    if profile.port:
+        document["Port"] = profile.port
+    if profile.dns_v4:
+        document["DNSv4"] = [str(address) for address in profile.dns_v4]
+    if profile.dns_v6:
+        document["DNSv6"] = [str(address) for address in profile.dns_v6]
+    document["MTU"] = profile.mtu_bytes
+    document["Protocol"] = profile.protocol.value
+    document["Encryption"] = ENCRYPTION
+    document["DialTimeoutMs"] = profile.dial_timeout_ms
+    return _with_unknown_keys(document, found)
+
+
+def _address(address: ServerAddress, found: AddressDocument) -> _Object:
+    document: _Object = {}
+    if address.domain:
+        document["Domain"] = address.domain
+    if address.ipv4 is not None:
+        document["IPv4"] = str(address.ipv4)
+    if address.ipv6 is not None:
+        document["IPv6"] = str(address.ipv6)
+    return _with_unknown_keys(document, found)
+
+
+def _peer(peer: Peer, found: PeerDocument | None) -> _Object:
+    document: _Object = {"Name": peer.name} if peer.name else {}
+    document["PublicKey"] = _key(peer.public_key)
+    document["Enabled"] = peer.enabled
+    document["ClientID"] = peer.client_id
+    return _with_unknown_keys(document, found) if found is not None else document
+
+
+def _with_unknown_keys(document: _Object, found: JsonObject) -> _Object:
+    return {**document, **(found.model_extra or {})}
+
+
+def _key(key: bytes) -> str | None:
+    return base64.b64encode(key).decode("ascii") if key else None

@@ -1,0 +1,104 @@
+"""Reading text and JSON: each way to fail has its own sentence, which says what to do."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from application.runtime.configuration import ConfigurationError, ConfigurationMissingError
+from infrastructure.pal.configuration.files import ConfigurationFolder, parse_json, read_text
+
+REPAIR = "do this"
+
+
+def test_the_files_have_the_names_that_the_go_program_uses() -> None:
+    folder = ConfigurationFolder()
+    assert str(folder.server_file) == "/etc/tungo/server_configuration.json"
+    assert str(folder.client_file) == "/etc/tungo/client_configuration.json"
+
+
+def test_text_is_read_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "file.json"
+    for data in ("{ü}".encode(), "{ü}".encode("utf-8-sig")):
+        file.write_bytes(data)
+        assert read_text(file, if_missing=REPAIR) == "{ü}"
+
+
+def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationMissingError, match=r"none\.json does not exist; do this"):
+        read_text(tmp_path / "none.json", if_missing=REPAIR)
+
+
+def test_what_is_no_file_is_told_without_waiting_for_it(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path):
+        with pytest.raises(ConfigurationError, match="is not a regular file"):
+            read_text(path, if_missing=REPAIR)
+
+
+def test_a_loop_of_links_is_told(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(ConfigurationError, match="cannot be read: Too many levels"):
+        read_text(loop, if_missing=REPAIR)
+
+
+def test_a_file_that_may_not_be_read_asks_for_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)  # root may read everything, and tests may run as root
+    with pytest.raises(ConfigurationError, match="run as root"):
+        read_text(tmp_path / "file.json", if_missing=REPAIR)
+
+
+def test_bytes_that_are_no_text_are_told_with_their_place(tmp_path: Path) -> None:
+    file = tmp_path / "file.json"
+    file.write_bytes(b"{}\xff")
+    with pytest.raises(ConfigurationError, match="not UTF-8 text at byte 2"):
+        read_text(file, if_missing=REPAIR)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "f is empty"),
+        (" \n\t", "f is empty"),
+        ('{"a": 1,\n "b" 2}', "f is not JSON: Expecting ':' delimiter at line 2, column 6"),
+        ('{"a": 1', "at line 1, column 8"),
+        ("null", "not an object"),
+        ("[]", "not an object"),
+        ('{"a": NaN}', "not usable JSON"),
+        ('{"a": 1e999}', "not usable JSON"),
+        ('{"a": "\\ud800"}', "not usable JSON"),
+        ('{"a": ' + "9" * 5000 + "}", "not usable JSON"),
+        ('{"a": ' + "[" * 100_000, "not usable JSON"),
+    ],
+    ids=range(11),
+)
+def test_text_that_is_no_json_object_is_told(text: str, told: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_json(text, "f")
+    (sentence,) = caught.value.sentences
+    assert told in sentence
+
+
+def test_the_last_of_two_equal_keys_wins() -> None:
+    assert parse_json('{"a": 1, "a": 2}', "f") == {"a": 2}
+
+
+def test_a_broken_file_is_not_quoted() -> None:
+    secret = "c2VjcmV0"
+    with pytest.raises(ConfigurationError) as caught:
+        parse_json('{"X25519PrivateKey": "' + secret, "f")
+    assert secret not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@given(st.text())
+def test_any_text_is_an_object_or_a_configuration_error(text: str) -> None:
+    with pytest.raises(ConfigurationError):
+        parse_json(f"[{text}", "f")

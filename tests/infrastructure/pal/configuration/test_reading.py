@@ -1,0 +1,363 @@
+"""Reading configuration files: those of the Go program, those with mistakes, and anything at all."""
+
+import base64
+import json
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from application.runtime.configuration import ConfigurationError, ConfigurationMissingError
+from domain.settings.client import ClientSettings
+from domain.settings.profile import ServerAddress, TransportProtocol
+from domain.settings.server import ServerSettings
+from domain.settings.validation import validate_client, validate_server
+from infrastructure.pal.configuration.reading import parse_client, parse_server, read_client, read_server
+from tests.domain.settings.samples import public_key_of
+from tests.infrastructure.pal.configuration.documents import (
+    CLIENT_FILES,
+    CONFIG_VECTORS,
+    SERVER_FILES,
+    case_name,
+    client_document,
+    document,
+    server_document,
+)
+from tests.vectors import Json, JsonObject, child, children, number, text
+
+
+def server_of(changed: JsonObject) -> ServerSettings:
+    _, settings = parse_server(json.dumps(changed), "server.json", public_key_of)
+    return settings
+
+
+def client_of(changed: JsonObject) -> ClientSettings:
+    return parse_client(json.dumps(changed), "client.json", public_key_of)
+
+
+Settings = TypeVar("Settings")
+
+
+def attempt(
+    read: Callable[[JsonObject], Settings], changed: JsonObject
+) -> tuple[Settings | None, tuple[str, ...]]:
+    """The settings, or the sentences of the error."""
+    try:
+        return read(changed), ()
+    except ConfigurationError as exc:
+        return None, exc.sentences
+
+
+def sentences(read: Callable[[JsonObject], object], changed: JsonObject) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationError) as caught:
+        read(changed)
+    return caught.value.sentences
+
+
+@pytest.mark.parametrize("path", SERVER_FILES, ids=case_name)
+def test_every_server_file_of_the_go_program_is_read(path: Path) -> None:
+    recorded, settings = document(path), read_server(path, public_key_of)
+    assert settings.host == recorded.get("Host", recorded.get("FallbackServerAddress"))
+    assert settings.client_counter == recorded["ClientCounter"]
+    assert base64.b64encode(settings.private_key).decode() == recorded["X25519PrivateKey"]
+    for slot, profile in settings.slots:
+        written = child(recorded, f"{slot.value}Settings")
+        assert (slot in settings.enabled) is recorded[f"Enable{slot.value}"]
+        assert profile.interface_name == written["TunName"]
+        assert profile.ipv4_subnet == IPv4Network(text(written, "IPv4Subnet"))
+        assert profile.port == written["Port"]
+        assert profile.mtu_bytes == written["MTU"]
+    peers = [] if recorded["AllowedPeers"] is None else children(recorded, "AllowedPeers")
+    assert [(peer.client_id, peer.name) for peer in settings.peers] == [
+        (number(peer, "ClientID"), text(peer, "Name")) for peer in peers
+    ]
+
+
+@pytest.mark.parametrize("path", CLIENT_FILES, ids=case_name)
+def test_every_client_file_of_the_go_program_is_read(path: Path) -> None:
+    recorded, settings = document(path), read_client(path, public_key_of)
+    assert settings.client_id == recorded["ClientID"]
+    assert settings.protocol.value == recorded["Protocol"]
+    assert base64.b64encode(settings.private_key).decode() == recorded["ClientPrivateKey"]
+    written = child(recorded, f"{settings.protocol.value}Settings")
+    address = child(written, "Server")
+    assert settings.active.server == ServerAddress(
+        domain=str(address.get("Domain", "")),
+        ipv4=IPv4Address(text(address, "IPv4")) if "IPv4" in address else None,
+        ipv6=IPv6Address(text(address, "IPv6")) if "IPv6" in address else None,
+    )
+    if "IPv6Subnet" in written:
+        assert settings.active.ipv6_subnet == IPv6Network(text(written, "IPv6Subnet"))
+
+
+def test_what_a_server_file_leaves_out_has_the_defaults_of_the_specification() -> None:
+    settings = server_of({"EnableUDP": True})
+    assert settings == server_of({"EnableUDP": True, "UDPSettings": None, "AllowedPeers": None, "Host": None})
+    assert settings.enabled == {TransportProtocol.UDP}
+    assert settings.udp.interface_name == "s_udptun0"
+    assert settings.udp.ipv4_subnet == IPv4Network("10.0.1.0/24")
+    assert settings.udp.ipv6_subnet is None
+    assert (settings.udp.port, settings.udp.mtu_bytes, settings.udp.dial_timeout_ms) == (9090, 1500, 5000)
+    assert (settings.tcp.port, settings.ws.port) == (8080, 1010)
+
+
+def test_zero_and_empty_values_of_a_server_file_are_filled_in_as_well() -> None:
+    empty: JsonObject = {
+        "TunName": "",
+        "IPv4Subnet": "",
+        "IPv6Subnet": "",
+        "Port": 0,
+        "MTU": 0,
+        "Protocol": "UNKNOWN",
+        "DialTimeoutMs": 0,
+        "Server": {"IPv4": "", "IPv6": None},
+        "DNSv4": None,
+    }
+    assert server_of({"EnableUDP": True, "UDPSettings": empty}) == server_of({"EnableUDP": True})
+
+
+def test_keys_match_in_any_case_and_the_last_of_two_wins() -> None:
+    settings = server_of({"enableudp": True, "UDPSETTINGS": {"port": 1, "PORT": 2}})
+    assert settings.udp.port == 2
+    assert settings.enabled == {TransportProtocol.UDP}
+
+
+@pytest.mark.parametrize("written", ["udp", "Udp", "UDP"])
+def test_protocols_match_in_any_case(written: str) -> None:
+    assert client_of({**client_document(), "Protocol": written}).protocol is TransportProtocol.UDP
+
+
+def test_unknown_keys_are_ignored() -> None:
+    assert server_of({**server_document(), "Comment": {"any": [None, 1.5]}}) == server_of(server_document())
+
+
+def test_the_march_name_of_the_host_is_understood() -> None:
+    assert (
+        server_of({"EnableUDP": True, "FallbackServerAddress": " vpn.example.org "}).host == "vpn.example.org"
+    )
+    both: JsonObject = {"EnableUDP": True, "Host": "a.example", "FallbackServerAddress": "b.example"}
+    assert server_of(both).host == "a.example"
+    assert server_of({**both, "Host": " "}).host == "b.example"
+
+
+def test_a_problem_with_the_march_name_is_told_under_that_name() -> None:
+    (sentence,) = sentences(server_of, {"EnableUDP": True, "FallbackServerAddress": "a b"})
+    assert sentence.startswith("server.json: FallbackServerAddress is 'a b', expected an IPv4 address")
+
+
+def test_keys_may_be_broken_into_lines() -> None:
+    changed = client_document()
+    key = text(changed, "X25519PublicKey")
+    assert client_of({**changed, "X25519PublicKey": f"{key[:20]}\r\n{key[20:]}\n"}) == client_of(changed)
+
+
+def test_addresses_may_stand_in_brackets_and_mapped_ones_are_ipv4() -> None:
+    changed = client_document()
+    child(changed, "UDPSettings")["Server"] = {"IPv4": "::ffff:192.0.2.1", "IPv6": "[2001:db8::1]"}
+    assert client_of(changed).active.server == ServerAddress(
+        ipv4=IPv4Address("192.0.2.1"), ipv6=IPv6Address("2001:db8::1")
+    )
+
+
+SERVER_MISTAKES: list[tuple[str, Json, str]] = [
+    ("UDPSettings.Port", 9090.5, "is 9090.5, expected a whole number"),
+    ("UDPSettings.Port", "9090", "is '9090', expected a whole number"),
+    ("UDPSettings.Port", True, "is true, expected a whole number"),
+    ("UDPSettings.Port", 2**64, "is 18446744073709551616, expected a whole number of at most 64 bits"),
+    ("UDPSettings.Port", 65536, "is 65536, expected a port from 1 to 65535"),
+    ("UDPSettings.MTU", 9000, "is 9000, expected 1280 to 1500 bytes, because the tunnel carries IPv6"),
+    ("UDPSettings.TunName", 5, "is 5, expected a text in quotes"),
+    ("UDPSettings.TunName", "a/b", "is 'a/b', expected an interface name"),
+    ("UDPSettings.IPv4Subnet", "10.0.1.0", "is '10.0.1.0', expected a subnet with its prefix length"),
+    ("UDPSettings.IPv4Subnet", "10.0.1.7/24", "expected a subnet without host bits, here 10.0.1.0/24"),
+    ("UDPSettings.IPv4Subnet", "fd00::/64", "is 'fd00::/64', expected an IPv4 subnet"),
+    ("UDPSettings.IPv4Subnet", 7, "is 7, expected a subnet such as '10.0.1.0/24'"),
+    ("UDPSettings.IPv6Subnet", "10.0.1.0/24", "expected an IPv6 subnet such as fd00:1::/64"),
+    ("UDPSettings.Protocol", None, "is null, expected one of UDP, TCP, WS, WSS"),
+    ("UDPSettings.Protocol", "", "is '', expected one of UDP, TCP, WS, WSS"),
+    ("UDPSettings.Protocol", "TCP", "is 'TCP', expected UDP, as in its name"),
+    ("UDPSettings.Encryption", None, "is null, expected ChaCha20Poly1305"),
+    ("UDPSettings.Encryption", "AES", "is 'AES', expected ChaCha20Poly1305"),
+    ("UDPSettings.Server", "1.2.3.4", "is '1.2.3.4', expected an object in braces"),
+    ("UDPSettings.Server", {"IPv4": "x"}, "UDPSettings.Server.IPv4 is 'x', expected an IPv4 address"),
+    ("UDPSettings.Server", {"IPv6": "::ffff:1.2.3.4"}, "expected an IPv6 address such as '2001:db8::1'"),
+    (
+        "UDPSettings.Server",
+        {"Domain": "a.example"},
+        "UDPSettings.Server.Domain is 'a.example', expected an IPv4",
+    ),
+    ("UDPSettings.DNSv4", ["1.1.1.1", " "], "UDPSettings.DNSv4[1] is ' ', expected an IPv4 address"),
+    ("UDPSettings.DNSv6", ["1.1.1.1"], "UDPSettings.DNSv6[0] is '1.1.1.1', expected an IPv6 address"),
+    ("UDPSettings.DNSv6", "::1", "is '::1', expected a list in brackets"),
+    ("UDPSettings", [], "is a list, expected an object in braces"),
+    ("EnableTCP", "true", "is 'true', expected true or false"),
+    ("EnableTCP", 1, "is 1, expected true or false"),
+    ("Host", 5, "is 5, expected a text in quotes"),
+    ("Host", " ", "is ' ', expected an IPv4 address, an IPv6 address or a domain name, or nothing"),
+    ("X25519PublicKey", "!", "is not valid, expected a key in base64"),
+    ("X25519PrivateKey", "c2hvcnQ=", "is 5 bytes, expected a key of 32 bytes in base64"),
+    ("ClientCounter", -1, "is -1, expected 0 or more"),
+    ("AllowedPeers", {}, "is an object, expected a list in brackets"),
+    ("AllowedPeers", [None], "AllowedPeers[0] is null, expected an object in braces"),
+    ("AllowedPeers", [{"Enabled": 0}], "AllowedPeers[0].Enabled is 0, expected true or false"),
+    ("AllowedPeers", [{"ClientID": 1}], "AllowedPeers[0].PublicKey is 0 bytes, expected a key of 32 bytes"),
+]
+
+
+def with_value(document: JsonObject, path: str, value: Json) -> JsonObject:
+    first, _, rest = path.partition(".")
+    return {**document, first: with_value(child(document, first), rest, value) if rest else value}
+
+
+@pytest.mark.parametrize(("path", "value", "told"), SERVER_MISTAKES)
+def test_a_mistake_in_a_server_file_is_one_sentence_with_its_place(path: str, value: Json, told: str) -> None:
+    (sentence,) = sentences(server_of, with_value(server_document(), path, value))
+    assert sentence.startswith(f"server.json: {path}")
+    assert told in sentence
+    assert sentence.endswith(".")
+
+
+CLIENT_MISTAKES: list[tuple[str, Json, str]] = [
+    ("ClientID", "1", "is '1', expected a whole number"),
+    ("ClientID", 0, "is 0, expected 1 or more"),
+    ("ClientID", 254, "is 254, expected 1 to 253 in 10.0.1.0/24"),
+    ("Protocol", "UNKNOWN", "is not set, expected UDP, TCP, WS or WSS"),
+    ("Protocol", None, "is null, expected one of"),
+    ("Protocol", "QUIC", "is 'QUIC', expected one of UDP, TCP, WS, WSS"),
+    ("X25519PublicKey", None, "is 0 bytes, expected a key of 32 bytes"),
+    ("ClientPublicKey", "AAAA", "is 3 bytes, expected a key of 32 bytes"),
+    ("ClientPrivateKey", 5, "is not valid, expected a key in base64"),
+    ("UDPSettings.IPv4Subnet", None, "is not set, expected a subnet such as 10.0.1.0/24"),
+    ("UDPSettings.IPv4Subnet", "10.0.1.0", "expected a subnet with its prefix length"),
+    ("UDPSettings.Server", None, "is empty, expected Domain, IPv4 or IPv6"),
+    ("UDPSettings.Server", {"IPv4": "vpn.example.org"}, "expected an IPv4 address"),
+    ("UDPSettings.Server", {"Domain": "!!"}, "UDPSettings.Server.Domain is '!!', expected a domain name"),
+    ("UDPSettings.Port", 0, "is 0, expected a port from 1 to 65535"),
+    ("UDPSettings.MTU", 0, "is 0, expected 576 to 1500 bytes"),
+    ("UDPSettings.TunName", " ", "expected an interface name"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "told"), CLIENT_MISTAKES)
+def test_a_mistake_in_a_client_file_is_one_sentence_with_its_place(path: str, value: Json, told: str) -> None:
+    (sentence,) = sentences(client_of, with_value(client_document(), path, value))
+    assert sentence.startswith(f"client.json: {path}")
+    assert told in sentence
+
+
+def test_mistakes_of_notation_and_broken_rules_are_told_together() -> None:
+    changed = server_document()
+    changed |= {"Host": "a b", "EnableTCP": "yes", "X25519PrivateKey": "?"}
+    child(changed, "UDPSettings").update({"Port": "9090", "MTU": 100, "IPv4Subnet": "10.0.1.9/24"})
+    child(changed, "WSSettings")["TunName"] = ""
+    child(changed, "WSSettings")["Protocol"] = "TCP"
+    told = [sentence.removeprefix("server.json: ").split()[0] for sentence in sentences(server_of, changed)]
+    assert told == [
+        "UDPSettings.IPv4Subnet",
+        "UDPSettings.Port",
+        "X25519PrivateKey",
+        "EnableTCP",
+        "Host",
+        "UDPSettings.MTU",
+        "WSSettings.Protocol",
+    ]
+
+
+def test_a_client_file_without_anything_tells_everything_that_is_missing() -> None:
+    told = [sentence.removeprefix("client.json: ").split()[0] for sentence in sentences(client_of, {})]
+    assert told == ["Protocol", "ClientID", "X25519PublicKey", "ClientPublicKey", "ClientPrivateKey"]
+
+
+def test_profiles_that_a_client_does_not_use_may_be_missing() -> None:
+    changed = client_document()
+    del changed["TCPSettings"]
+    changed["WSSettings"] = None
+    assert client_of(changed).active == client_of(client_document()).active
+
+
+def test_no_message_ever_holds_a_key() -> None:
+    changed = server_document()
+    private_key = text(changed, "X25519PrivateKey")
+    leaks: list[JsonObject] = [
+        {**changed, "Host": private_key},
+        {**changed, "EnableUDP": private_key},
+        {**changed, "X25519PrivateKey": [private_key]},
+        {**changed, "X25519PrivateKey": f"{private_key}!"},
+        {**changed, "UDPSettings": {**child(changed, "UDPSettings"), "TunName": private_key}},
+        {**changed, "UDPSettings": private_key},
+        {**changed, "AllowedPeers": [private_key]},
+        {**changed, "X25519PublicKey": text(client_document(), "ClientPublicKey")},
+    ]
+    for leak in leaks:
+        for sentence in sentences(server_of, leak):
+            assert private_key[:8] not in sentence
+            assert text(client_document(), "ClientPublicKey")[:8] not in sentence
+
+
+def test_the_cause_of_an_error_does_not_quote_the_file_either() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        server_of({**server_document(), "EnableUDP": text(server_document(), "X25519PrivateKey")})
+    assert caught.value.__cause__ is None
+
+
+def test_a_missing_file_is_its_own_error_and_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationMissingError, match="does not exist; 'tungo s gen' makes it"):
+        read_server(tmp_path / "server_configuration.json", public_key_of)
+    with pytest.raises(ConfigurationMissingError, match="does not exist; run 'tungo s gen' on the server"):
+        read_client(tmp_path / "client_configuration.json", public_key_of)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_settings_or_a_configuration_error(data: bytes) -> None:
+    text_untrusted = data.decode("utf-8", "replace")
+    for parse in (parse_server, parse_client):
+        with pytest.raises(ConfigurationError):
+            parse(text_untrusted, "any", public_key_of)
+
+
+any_json: st.SearchStrategy[Json] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+profile_keys = [*sorted(child(client_document(), "UDPSettings")), "DNSv4", "DNSv6", "Unknown"]
+any_profile = st.dictionaries(st.sampled_from(profile_keys), any_json)
+any_server = st.fixed_dictionaries(
+    {},
+    optional={
+        key: any_json | (any_profile if key.endswith("Settings") else st.nothing())
+        for key in (*server_document(), "FallbackServerAddress", "host")
+    },
+)
+
+
+@given(any_server)
+def test_a_server_file_with_any_values_is_valid_settings_or_a_configuration_error(
+    changes: JsonObject,
+) -> None:
+    settings, told = attempt(server_of, {**server_document(), **changes})
+    assert (settings is None) is bool(told)
+    assert all(sentence.startswith("server.json") for sentence in told)
+    if settings is not None:
+        validate_server(settings, public_key_of)
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(client_document(), any_json | any_profile)))
+def test_a_client_file_with_any_values_is_valid_settings_or_a_configuration_error(
+    changes: JsonObject,
+) -> None:
+    settings, told = attempt(client_of, {**client_document(), **changes})
+    assert (settings is None) is bool(told)
+    assert all(sentence.startswith("client.json") for sentence in told)
+    if settings is not None:
+        validate_client(settings, public_key_of)
+
+
+def test_the_vector_folder_was_found() -> None:
+    assert CONFIG_VECTORS.is_dir()
+    assert len(SERVER_FILES) == 22
+    assert len(CLIENT_FILES) == 23
