@@ -1,0 +1,1 @@
+"""Log records as lines of text on standard error."""

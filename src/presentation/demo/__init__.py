@@ -1,0 +1,1 @@
+"""``tungo demo``: a tunnel between network namespaces, built, used, measured and removed."""

@@ -1,0 +1,131 @@
+"""A TUN device in memory: the test is the kernel."""
+
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from application.network.routing.tun import TunClosedError, TunDevice, TunError, TunManager
+from domain.noise.primitives import Buffer
+
+
+class FakeTunDevice:
+    """A TunDevice whose kernel side is two collections.
+
+    ``route_in`` queues what the device will read, ``written`` holds what was written to it, in order.
+    Packets for which ``refuse`` was called are dropped on write, as a kernel drops malformed ones.
+    """
+
+    def __init__(self, name: str = "fake0") -> None:
+        self._name = name
+        self._inbound: deque[bytes] = deque()
+        self._refused: set[bytes] = set()
+        self._closed = False
+        self._gone = False
+        self._event_fd = -1
+        self.written: list[bytes] = []
+
+    @property
+    def name(self) -> str:
+        """The interface name."""
+        return self._name
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closed
+
+    @property
+    def waiting(self) -> int:
+        """How many packets are still to be read."""
+        return len(self._inbound)
+
+    def route_in(self, *packets: bytes) -> None:
+        """The kernel routes these packets into the tunnel."""
+        self._inbound.extend(packets)
+        self._signal()
+
+    def refuse(self, *packets: bytes) -> None:
+        """From now on the kernel drops these packets when they are written."""
+        self._refused.update(packets)
+
+    def vanish(self) -> None:
+        """Somebody deletes the interface."""
+        self._gone = True
+        self._signal()
+
+    def fileno(self) -> int:
+        """A descriptor that is readable exactly while something waits; made when first asked for."""
+        if self._closed:
+            return -1
+        if self._event_fd < 0:
+            self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            self._signal()
+        return self._event_fd
+
+    def read_batch(self, limit: int) -> list[bytes]:
+        """See TunDevice."""
+        self._check()
+        batch = [self._inbound.popleft() for _ in range(min(limit, len(self._inbound)))]
+        self._signal()
+        return batch
+
+    def write_batch(self, packets: Sequence[Buffer]) -> int:
+        """See TunDevice."""
+        self._check()
+        taken = [bytes(packet) for packet in packets if bytes(packet) not in self._refused]
+        self.written.extend(taken)
+        return len(taken)
+
+    def close(self) -> None:
+        """See TunDevice."""
+        self._closed = True
+        if self._event_fd >= 0:
+            os.close(self._event_fd)
+            self._event_fd = -1
+
+    def _check(self) -> None:
+        if self._closed or self._gone:
+            raise TunClosedError(f"the interface {self._name} is gone")
+
+    def _signal(self) -> None:
+        """Make the descriptor readable or not. A vanished device stays readable, as on Linux."""
+        if self._event_fd < 0:
+            return
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._event_fd)
+        if self._inbound or self._gone:
+            os.eventfd_write(self._event_fd, 1)
+
+
+class FakeTunManager:
+    """Hands out FakeTunDevices; ``opened`` has them in order, the last one open until its context exits.
+
+    While ``failure`` is set, entering raises it.
+    """
+
+    def __init__(self, name: str = "fake0") -> None:
+        self._name = name
+        self.opened: list[FakeTunDevice] = []
+        self.failure: TunError | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a device is configured now."""
+        return bool(self.opened) and not self.opened[-1].closed
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[FakeTunDevice]:
+        """See TunManager."""
+        if self.failure is not None:
+            raise self.failure
+        device = FakeTunDevice(self._name)
+        self.opened.append(device)
+        try:
+            yield device
+        finally:
+            device.close()
+
+
+_device: type[TunDevice] = FakeTunDevice
+_manager: type[TunManager] = FakeTunManager

@@ -1,0 +1,182 @@
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from application.runtime.log import LogLevel
+from presentation.cli.app import CONFIG_DIR_VARIABLE, build_app
+from presentation.cli.commands import CommandError, Commands, ExitStatus, GeneratedClient
+from tests.adapters.commands import RecordedCommands
+
+Tungo = Callable[[str], Result]
+
+
+@pytest.mark.parametrize("name", ["server", "s"])
+def test_server_without_a_sub_command_serves(name: str, tungo: Tungo, commands: RecordedCommands) -> None:
+    assert tungo(name).exit_code == 0
+    assert commands.calls == [("server", "/etc/tungo", LogLevel.INFO)]
+
+
+@pytest.mark.parametrize("name", ["client", "c"])
+def test_client_connects(name: str, tungo: Tungo, commands: RecordedCommands) -> None:
+    assert tungo(name).exit_code == 0
+    assert commands.calls == [("client", "/etc/tungo", LogLevel.INFO)]
+
+
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_options_choose_the_folder_and_the_level(role: str, tungo: Tungo, commands: RecordedCommands) -> None:
+    assert tungo(f"{role} --config-dir /lab --log-level warning").exit_code == 0
+    assert commands.calls == [(role, "/lab", LogLevel.WARNING)]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("server gen", ("generate", "/etc/tungo", None, None)),
+        ("s gen", ("generate", "/etc/tungo", None, None)),
+        ("server gen --config-dir /lab", ("generate", "/lab", None, None)),
+        ("server --config-dir /lab gen", ("generate", "/lab", None, None)),
+        ("server --config-dir /lab gen --config-dir /other", ("generate", "/other", None, None)),
+        (
+            "server gen --host vpn.example.org --name phone",
+            ("generate", "/etc/tungo", "vpn.example.org", "phone"),
+        ),
+    ],
+)
+def test_gen_takes_its_options_wherever_they_stand(
+    line: str, expected: tuple[str | None, ...], tungo: Tungo, commands: RecordedCommands
+) -> None:
+    assert tungo(line).exit_code == 0
+    assert commands.calls == [expected]
+
+
+@pytest.mark.parametrize("line", ["server", "client", "server gen"])
+def test_the_environment_names_the_folder(
+    line: str, tungo: Tungo, commands: RecordedCommands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CONFIG_DIR_VARIABLE, "/from/environment")
+    assert tungo(line).exit_code == 0
+    assert commands.calls[0][1] == "/from/environment"
+
+
+def test_gen_prints_the_configuration_and_nothing_else_on_standard_output(
+    tungo: Tungo, commands: RecordedCommands
+) -> None:
+    commands.generated = GeneratedClient(
+        '{"ClientID": 7}', 7, ("the address is private", "restart the server")
+    )
+    result = tungo("server gen")
+    assert result.stdout == '{"ClientID": 7}\n'
+    assert result.stderr == "tungo: the address is private\ntungo: restart the server\n"
+
+
+def test_gen_writes_a_new_file_that_only_its_owner_can_read(tungo: Tungo, tmp_path: Path) -> None:
+    file = tmp_path / "laptop.json"
+    result = tungo(f"server gen --output {file}")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert file.read_text(encoding="utf-8") == '{\n  "ClientID": 7\n}\n'
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert result.stderr == f"tungo: client 7 is in {file}\n"
+
+
+def test_gen_does_not_admit_a_client_whose_file_cannot_be_stored(
+    tungo: Tungo, commands: RecordedCommands, tmp_path: Path
+) -> None:
+    file = tmp_path / "laptop.json"
+    file.write_text("another key", encoding="utf-8")
+    result = tungo(f"server gen --output {file}")
+    assert result.exit_code == ExitStatus.FAILURE
+    assert result.stderr == f"tungo: {file} exists already; remove it or choose another name\n"
+    assert file.read_text(encoding="utf-8") == "another key"
+    assert commands.calls == []
+
+
+def test_gen_says_so_when_a_client_is_admitted_and_its_file_is_lost(
+    tungo: Tungo, commands: RecordedCommands, tmp_path: Path
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # From here on, files cannot grow: as on a full disk.
+    commands.before_generating = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    file = tmp_path / "laptop.json"
+    try:
+        result = tungo(f"server gen --output {file}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert result.exit_code == ExitStatus.FAILURE
+    assert result.stderr == (
+        f"tungo: client 7 was admitted, but {file} cannot be written: File too large; "
+        "remove it from the access list\n"
+    )
+    assert not file.exists()
+
+
+def test_gen_leaves_no_file_behind_when_it_fails(
+    tungo: Tungo, commands: RecordedCommands, tmp_path: Path
+) -> None:
+    commands.failure = CommandError("the subnet is full")
+    result = tungo(f"server gen --output {tmp_path}/laptop.json")
+    assert result.exit_code == ExitStatus.FAILURE
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_version_is_one_line(tungo: Tungo) -> None:
+    assert tungo("version").stdout == "tungo 1.2.3\n"
+
+
+def test_neither_version_nor_help_loads_the_commands() -> None:
+    def never() -> Commands:
+        pytest.fail("the commands were loaded")
+
+    app = build_app(never, "1.2.3")
+    for line in (
+        ["version"],
+        ["--help"],
+        ["server", "--help"],
+        ["server", "gen", "--help"],
+        ["client", "--help"],
+    ):
+        assert CliRunner().invoke(app, line).exit_code == 0
+
+
+@pytest.mark.parametrize("line", ["--help", "server --help", "server gen --help", "demo --help"])
+def test_help_shows_examples_line_by_line(line: str, tungo: Tungo) -> None:
+    result = tungo(line)
+    assert result.exit_code == 0
+    assert "\b" not in result.stdout
+    assert any(shown.startswith("  ") for shown in result.stdout.split("Options:")[1].splitlines())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "nonsense",
+        "server nonsense",
+        "server gen extra",
+        "client extra",
+        "client --log-level loud",
+        "client --no-such-option",
+        "demo --size 0",
+        "demo --transport pigeon",
+    ],
+)
+def test_wrong_usage_has_its_own_status_and_runs_nothing(
+    line: str, tungo: Tungo, commands: RecordedCommands
+) -> None:
+    result = tungo(line)
+    assert result.exit_code == ExitStatus.USAGE
+    assert "Usage: " in result.stderr
+    assert commands.calls == []
+
+
+@pytest.mark.parametrize("line", ["server", "client", "server gen"])
+@pytest.mark.parametrize("status", [ExitStatus.FAILURE, ExitStatus.NO_RIGHTS])
+def test_a_failed_command_is_one_sentence_and_its_status(
+    line: str, status: ExitStatus, tungo: Tungo, commands: RecordedCommands
+) -> None:
+    commands.failure = CommandError("no /dev/net/tun here", status)
+    result = tungo(line)
+    assert result.exit_code == status
+    assert (result.stdout, result.stderr) == ("", "tungo: no /dev/net/tun here\n")
