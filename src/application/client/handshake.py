@@ -1,0 +1,76 @@
+"""The client's handshake over a datagram path."""
+
+import asyncio
+from collections.abc import Callable
+
+from application.network.connection.crypto import SessionCrypto
+from application.network.connection.handshake import Established, Handshake, HandshakeFailedError
+from application.network.connection.transport import ClientTransport
+from application.runtime.clock import Clock
+from application.runtime.entropy import Entropy
+from domain.noise.client import ClientHandshake
+from domain.noise.client import Established as HandshakeResult
+from domain.noise.errors import HandshakeError
+from domain.noise.keys import EpochKeys, SessionId
+
+
+class DatagramHandshake:
+    """Drives one ``ClientHandshake`` machine per path until it has a session or the time is over."""
+
+    def __init__(
+        self,
+        *,
+        machine: Callable[[], ClientHandshake],
+        crypto_for: Callable[[SessionId, EpochKeys], SessionCrypto],
+        timeout_s: float,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self._machine = machine
+        self._crypto_for = crypto_for
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._entropy = entropy
+
+    async def establish(self, transport: ClientTransport) -> Established:
+        """See Handshake."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                result = await self._exchange(transport)
+        except HandshakeError as error:
+            raise HandshakeFailedError(f"{transport.remote_endpoint}: {error}") from error
+        except TimeoutError:
+            raise HandshakeFailedError(
+                f"no valid answer from {transport.remote_endpoint} within {self._timeout_s:g} s: "
+                "check that the server runs there and that it knows this client's key"
+            ) from None
+        return Established(
+            transport=transport,
+            crypto=self._crypto_for(result.session_id, result.keys),
+            session_id=result.session_id,
+            keys=result.keys,
+            rekey_v2=result.rekey_v2,
+        )
+
+    async def _exchange(self, transport: ClientTransport) -> HandshakeResult:
+        machine = self._machine()
+        random_bytes = self._entropy.random_bytes
+        await transport.send_message(machine.start(self._clock.monotonic_s(), random_bytes))
+        while True:
+            now_s = self._clock.monotonic_s()
+            try:
+                async with asyncio.timeout(machine.next_deadline() - now_s):
+                    message = await transport.receive_message()
+            except TimeoutError:
+                await transport.send_message(machine.handle_timer(self._clock.monotonic_s(), random_bytes))
+                continue
+            match machine.receive(message, self._clock.monotonic_s(), random_bytes):
+                case HandshakeResult() as result:
+                    return result
+                case bytes() as reply:
+                    await transport.send_message(reply)
+                case None:
+                    pass
+
+
+_: type[Handshake] = DatagramHandshake

@@ -1,0 +1,85 @@
+"""From message 1 to an indexed session (protocol specification 1.8, 2.5)."""
+
+from collections.abc import Callable
+
+from application.network.connection.crypto import SessionCrypto
+from application.network.connection.egress import RoamingEgress
+from application.network.routing.counters import TunnelCounters
+from application.runtime.clock import Clock
+from application.runtime.entropy import Entropy
+from application.server.sessions import PeerSession, SessionRepository
+from domain.addressing.tunnel import AddressingError, client_addresses
+from domain.noise.keys import EpochKeys, SessionId
+from domain.noise.server import Accepted, Challenge, HandshakeRejectedError, ServerHandshake
+from domain.session.identifiers import route_id_of
+from domain.settings.profile import TransportProfile
+
+
+class Registrar:
+    """Answers handshakes of one listener and registers who is allowed in.
+
+    ``crypto_for`` makes the session's frames for the listener's kind of transport.
+    """
+
+    def __init__(
+        self,
+        *,
+        profile: TransportProfile,
+        handshake: ServerHandshake,
+        sessions: SessionRepository,
+        crypto_for: Callable[[SessionId, EpochKeys], SessionCrypto],
+        entropy: Entropy,
+        clock: Clock,
+        counters: TunnelCounters,
+    ) -> None:
+        self._profile = profile
+        self._handshake = handshake
+        self._sessions = sessions
+        self._crypto_for = crypto_for
+        self._entropy = entropy
+        self._clock = clock
+        self._counters = counters
+
+    def register(self, message_untrusted: bytes, egress: RoamingEgress) -> None:
+        """Handle what may be a first handshake message, come from ``egress.endpoint``.
+
+        Whatever is not an acceptable message 1 meets silence and a counter: strangers learn nothing, and a
+        flood of them fills no log.
+        """
+        now_s = self._clock.monotonic_s()
+        try:
+            outcome = self._handshake.respond(
+                message_untrusted,
+                source_host=egress.endpoint.host,
+                now_s=now_s,
+                unix_s=self._clock.unix_s(),
+                entropy=self._entropy.random_bytes,
+            )
+        except HandshakeRejectedError:
+            self._counters.handshakes_refused += 1
+            return
+        match outcome:
+            case Challenge():
+                self._counters.handshakes_challenged += 1
+                egress.send_batch([outcome.reply])
+            case Accepted():
+                self._admit(outcome, egress, now_s)
+
+    def _admit(self, accepted: Accepted, egress: RoamingEgress, now_s: float) -> None:
+        peer = accepted.peer
+        try:
+            addresses = client_addresses(self._profile.ipv4_subnet, self._profile.ipv6_subnet, peer.client_id)
+        except AddressingError:
+            self._counters.handshakes_refused += 1
+            return
+        session = PeerSession(
+            peer=peer,
+            route_id=route_id_of(accepted.session_id),
+            addresses=addresses,
+            crypto=self._crypto_for(accepted.session_id, accepted.keys),
+            egress=egress,
+            now_s=now_s,
+        )
+        self._counters.handshakes_accepted += 1
+        egress.send_batch([accepted.message2])
+        self._sessions.add(session)

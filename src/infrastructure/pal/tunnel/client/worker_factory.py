@@ -1,0 +1,45 @@
+"""Puts a client's worker together on this platform."""
+
+from application.client.control import ClientControl
+from application.client.forward import ClientWorker
+from application.network.connection.handshake import Established
+from application.network.routing.counters import TunnelCounters
+from application.network.routing.tun import TunDevice
+from application.network.routing.worker import ClientWorkerFactory, Worker
+from application.runtime.clock import Clock
+from domain.addressing.sources import AllowedSources
+from domain.addressing.tunnel import TunnelAddresses
+from domain.session.liveness import ClientLiveness
+from infrastructure.network.udp.buffers import DatagramBuffer
+from infrastructure.tunnel.sizes import BATCH_SIZE, datagram_buffer_bytes
+
+
+class PalClientWorkerFactory:
+    """Owns the receive buffers, which every session of the client uses in turn."""
+
+    def __init__(
+        self, *, addresses: TunnelAddresses, mtu_bytes: int, clock: Clock, counters: TunnelCounters
+    ) -> None:
+        self._addresses = addresses
+        self._clock = clock
+        self._counters = counters
+        self._packets = DatagramBuffer.allocate(BATCH_SIZE, datagram_buffer_bytes(mtu_bytes))
+
+    def create(self, established: Established, tun: TunDevice) -> Worker:
+        """See ClientWorkerFactory."""
+        ipv6 = self._addresses.ipv6
+        return ClientWorker(
+            tun=tun,
+            transport=established.transport,
+            crypto=established.crypto,
+            control=ClientControl(
+                crypto=established.crypto, liveness=ClientLiveness(self._clock.monotonic_s())
+            ),
+            sources=AllowedSources(self._addresses.ipv4.ip, ipv6.ip if ipv6 else None),
+            packets=self._packets,
+            clock=self._clock,
+            counters=self._counters,
+        )
+
+
+_: type[ClientWorkerFactory] = PalClientWorkerFactory

@@ -1,0 +1,209 @@
+"""A server and its clients on a network in memory: real workers and sessions, no sockets, no event loop."""
+
+import asyncio
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
+
+from application.client.control import ClientControl
+from application.client.forward import ClientWorker
+from application.client.handshake import DatagramHandshake
+from application.network.connection.handshake import Established
+from application.network.routing.counters import TunnelCounters
+from application.network.udp.batch import BatchEgress
+from application.server.forward import ServerWorker
+from application.server.register import Registrar
+from application.server.sessions import SessionRepository
+from domain.addressing.endpoint import Endpoint
+from domain.addressing.peers import AccessList, Peer
+from domain.addressing.sources import AllowedSources
+from domain.addressing.tunnel import client_addresses
+from domain.noise.client import ClientHandshake
+from domain.noise.cookie import CookieJar
+from domain.noise.keys import EpochKeys, KeyPair, Role, SessionId
+from domain.noise.server import ServerHandshake
+from domain.session.datagram import DatagramSession
+from domain.session.liveness import ClientLiveness
+from domain.settings.profile import ServerAddress, TransportProfile, TransportProtocol
+from infrastructure.cryptography.primitives import PycaPrimitives
+from infrastructure.network.udp.buffers import DatagramBuffer
+from infrastructure.network.udp.egress import PeerEgress
+from tests.adapters.clock import FakeClock
+from tests.adapters.entropy import SeededEntropy
+from tests.adapters.log import RememberingLog
+from tests.adapters.tun import FakeTunDevice
+from tests.adapters.udp import FakeClientTransport, FakeDialer, FakeNetwork
+
+SERVER = Endpoint("192.0.2.1", 9090)
+BATCH = 8
+PROFILE = TransportProfile(
+    protocol=TransportProtocol.UDP,
+    interface_name="fake0",
+    ipv4_subnet=IPv4Network("10.0.1.0/24"),
+    ipv6_subnet=IPv6Network("fd00:1::/64"),
+    server=ServerAddress(ipv4=IPv4Address(SERVER.host)),
+    port=SERVER.port,
+    mtu_bytes=1400,
+    dial_timeout_ms=5000,
+)
+PRIMITIVES = PycaPrimitives()
+
+
+def key_pair(number: int) -> KeyPair:
+    return KeyPair.from_private(PRIMITIVES, bytes([number]) * 32)
+
+
+SERVER_KEYS = key_pair(200)
+
+
+def ipv4_packet(source: str, destination: str, payload: bytes = b"payload") -> bytes:
+    """As much of an IPv4 packet as the tunnel looks at."""
+    header = bytearray(20)
+    header[0] = 0x45
+    header[2:4] = (20 + len(payload)).to_bytes(2)
+    header[12:16] = IPv4Address(source).packed
+    header[16:20] = IPv4Address(destination).packed
+    return bytes(header) + payload
+
+
+class ServerEnd:
+    """A server worker with a fake TUN device; ``peers`` have the keys of ``key_pair``."""
+
+    def __init__(self, network: FakeNetwork, clock: FakeClock, peers: list[Peer]) -> None:
+        self.clock = clock
+        self.tun = FakeTunDevice()
+        self.listener = network.listen(SERVER)
+        self.sessions = SessionRepository()
+        self.counters = TunnelCounters()
+        self.log = RememberingLog()
+        entropy = SeededEntropy(7)
+        self.handshake = ServerHandshake(
+            PRIMITIVES, SERVER_KEYS, AccessList(peers), CookieJar(bytes(32)), supported=frozenset()
+        )
+        registrar = Registrar(
+            profile=PROFILE,
+            handshake=self.handshake,
+            sessions=self.sessions,
+            crypto_for=_datagrams(Role.SERVER),
+            entropy=entropy,
+            clock=clock,
+            counters=self.counters,
+        )
+        batch_egress: BatchEgress = self.listener.batch_egress()
+        self.worker = ServerWorker(
+            tun=self.tun,
+            listener=self.listener,
+            sessions=self.sessions,
+            registrar=registrar,
+            egress_to=lambda endpoint: PeerEgress(batch_egress, endpoint),
+            packets=DatagramBuffer.allocate(BATCH, 1536),
+            clock=clock,
+            counters=self.counters,
+            log=self.log,
+        )
+
+    def drain(self) -> None:
+        """Handle the transport until nothing waits, then the TUN device."""
+        while self.listener.mailbox.inbox:
+            self.worker.handle_transport()
+        while self.tun.waiting:
+            self.worker.handle_tun()
+
+
+class ClientEnd:
+    """Client ``client_id``: dials, shakes hands and forwards."""
+
+    def __init__(
+        self, network: FakeNetwork, clock: FakeClock, client_id: int, host: str = "198.51.100.7"
+    ) -> None:
+        self.clock = clock
+        self.client_id = client_id
+        self.tun = FakeTunDevice()
+        self.counters = TunnelCounters()
+        self.dialer = FakeDialer(network, host)
+        self.entropy = SeededEntropy(client_id)
+        self.addresses = client_addresses(PROFILE.ipv4_subnet, PROFILE.ipv6_subnet, client_id)
+
+    @property
+    def address(self) -> str:
+        return str(self.addresses.ipv4.ip)
+
+    async def connect(self, server: ServerEnd) -> None:
+        """One handshake; afterwards ``worker`` forwards."""
+        transport = await self.dialer.dial(SERVER)
+        handshake = DatagramHandshake(
+            machine=lambda: ClientHandshake(
+                PRIMITIVES, SERVER_KEYS.public, key_pair(self.client_id), frozenset()
+            ),
+            crypto_for=_datagrams(Role.CLIENT),
+            timeout_s=5.0,
+            clock=self.clock,
+            entropy=self.entropy,
+        )
+        waiting = asyncio.ensure_future(handshake.establish(transport))
+        while not waiting.done():
+            await asyncio.sleep(0)
+            server.drain()
+        self.use(waiting.result(), transport)
+
+    def use(self, established: Established, transport: FakeClientTransport) -> None:
+        self.transport = transport
+        self.established = established
+        self.worker = ClientWorker(
+            tun=self.tun,
+            transport=transport,
+            crypto=established.crypto,
+            control=ClientControl(
+                crypto=established.crypto, liveness=ClientLiveness(self.clock.monotonic_s())
+            ),
+            sources=AllowedSources(
+                self.addresses.ipv4.ip, self.addresses.ipv6.ip if self.addresses.ipv6 else None
+            ),
+            packets=DatagramBuffer.allocate(BATCH, 1536),
+            clock=self.clock,
+            counters=self.counters,
+        )
+
+    def drain(self) -> None:
+        """Handle the TUN device until nothing waits, then the transport."""
+        while self.tun.waiting:
+            self.worker.handle_tun()
+        while self.transport.mailbox.inbox:
+            self.worker.handle_transport()
+
+    def send(self, *packets: bytes) -> None:
+        """The client's host sends these into the tunnel."""
+        self.tun.route_in(*packets)
+        self.drain()
+
+
+def _datagrams(role: Role) -> Callable[[SessionId, EpochKeys], DatagramSession]:
+    def crypto_for(session_id: SessionId, keys: EpochKeys) -> DatagramSession:
+        return DatagramSession(PRIMITIVES, role, session_id, keys)
+
+    return crypto_for
+
+
+class Bed:
+    """One server and ``count`` connected clients."""
+
+    def __init__(self, count: int = 1) -> None:
+        self.network = FakeNetwork()
+        self.clock = FakeClock()
+        self.peers = [Peer(key_pair(n).public, n, f"client-{n}") for n in range(1, count + 1)]
+        self.server = ServerEnd(self.network, self.clock, self.peers)
+        self.clients = [ClientEnd(self.network, self.clock, n) for n in range(1, count + 1)]
+        for client in self.clients:
+            self.connect(client)
+
+    def connect(self, client: ClientEnd) -> None:
+        asyncio.run(client.connect(self.server))
+
+    def settle(self) -> None:
+        """Let everything that is on its way arrive."""
+        while self.server.listener.mailbox.inbox or self.server.tun.waiting or self._clients_busy():
+            self.server.drain()
+            for client in self.clients:
+                client.drain()
+
+    def _clients_busy(self) -> bool:
+        return any(client.transport.mailbox.inbox or client.tun.waiting for client in self.clients)

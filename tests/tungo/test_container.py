@@ -1,0 +1,155 @@
+"""The composition root: every provider fits what it calls, and a whole tunnel stands on fakes."""
+
+import asyncio
+import inspect
+from dataclasses import replace
+from ipaddress import IPv4Address
+from typing import get_type_hints
+
+import pytest
+from dependency_injector import containers, providers
+
+from application.client.connect import ClientTunnel
+from application.network.udp.listener import UdpListener
+from application.server.serve import Server
+from domain.addressing.endpoint import Endpoint
+from domain.addressing.peers import Peer
+from domain.noise.keys import KeyPair
+from domain.settings.client import ClientSettings
+from domain.settings.defaults import default_server_settings
+from domain.settings.profile import ServerAddress, TransportProtocol
+from domain.settings.server import ServerSettings
+from infrastructure.cryptography.primitives import PycaPrimitives
+from tests.adapters.clock import FakeClock
+from tests.adapters.entropy import SeededEntropy
+from tests.adapters.log import RememberingLog
+from tests.adapters.router import PollingRouter
+from tests.adapters.tun import FakeTunManager
+from tests.adapters.udp import FakeDialer, FakeNetwork
+from tungo import container as composition
+from tungo.container import ClientContainer, CommonContainer, ServerContainer
+
+SERVER = KeyPair.from_private(PycaPrimitives(), b"s" * 32)
+CLIENT = KeyPair.from_private(PycaPrimitives(), b"c" * 32)
+
+
+def server_settings() -> ServerSettings:
+    return replace(
+        default_server_settings(),
+        private_key=SERVER.private,
+        public_key=SERVER.public,
+        peers=(Peer(public_key=CLIENT.public, client_id=1),),
+    )
+
+
+def client_settings() -> ClientSettings:
+    server = server_settings()
+    address = ServerAddress(ipv4=IPv4Address("192.0.2.1"))
+    return ClientSettings(
+        client_id=1,
+        tcp=replace(server.tcp, server=address),
+        udp=replace(server.udp, server=address),
+        ws=replace(server.ws, server=address),
+        protocol=TransportProtocol.UDP,
+        server_public_key=SERVER.public,
+        public_key=CLIENT.public,
+        private_key=CLIENT.private,
+    )
+
+
+EVERY_PROVIDER = [
+    (container, name)
+    for container in (CommonContainer, ClientContainer, ServerContainer)
+    for name in container.providers
+]
+
+
+def promise(container: type[containers.DeclarativeContainer], name: str) -> object:
+    """The X of the annotation ``providers.Provider[X]``."""
+    annotation = next(vars(base)["__annotations__"][name] for base in container.__mro__ if name in vars(base))
+    inner = annotation.removeprefix("providers.Provider[").removesuffix("]")
+    assert inner != annotation
+    return getattr(composition, inner)
+
+
+@pytest.mark.parametrize(("container", "name"), EVERY_PROVIDER)
+def test_a_provider_gives_its_callable_what_it_takes_and_promises_what_it_returns(
+    container: type[containers.DeclarativeContainer], name: str
+) -> None:
+    provider = container.providers[name]
+    promised = promise(container, name)
+    if isinstance(provider, providers.Dependency):
+        assert provider.instance_of is promised
+        return
+    assert isinstance(provider, providers.Singleton)
+    built = provider.provides
+    assert callable(built)
+    bound = inspect.signature(built).bind(*provider.args, **provider.kwargs)
+    if inspect.isclass(built):
+        assert not bound.arguments
+        public = [method for method in vars(promised) if not method.startswith("_")]
+        assert all(hasattr(built, method) for method in public)
+        return
+    hints = get_type_hints(built)
+    assert hints["return"] == promised
+    names = {id(candidate): its_name for its_name, candidate in container.providers.items()}
+    for parameter, argument in bound.arguments.items():
+        if isinstance(argument, providers.Provider):
+            assert hints[parameter] == promise(container, names[id(argument)])
+        else:
+            assert isinstance(argument, hints[parameter])
+
+
+def test_everything_can_be_built_for_real() -> None:
+    assert isinstance(ServerContainer(settings=server_settings()).server(), Server)
+    assert isinstance(ClientContainer(settings=client_settings()).tunnel(), ClientTunnel)
+
+
+@pytest.mark.parametrize("container", [ClientContainer, ServerContainer])
+def test_without_settings_nothing_is_built(container: type[containers.DeclarativeContainer]) -> None:
+    made = container()
+    root = made.tunnel if container is ClientContainer else made.server
+    with pytest.raises(Exception, match="is not defined"):
+        root()
+
+
+def test_a_client_and_a_server_on_fakes_find_each_other() -> None:
+    network = FakeNetwork()
+    client_log, server_log = RememberingLog(), RememberingLog()
+    server = ServerContainer(settings=server_settings())
+    client = ClientContainer(settings=client_settings())
+    clock = FakeClock()
+    tun_managers = FakeTunManager("server0"), FakeTunManager("client0")
+
+    def open_listener() -> UdpListener:
+        return network.listen(Endpoint("192.0.2.1", 9090))
+
+    async def scenario() -> None:
+        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(server.server().run())
+            while "listening" not in server_log.messages:
+                await asyncio.sleep(0)
+            connecting = tasks.create_task(client.tunnel().run())
+            while "tunnel is up" not in client_log.messages:
+                await asyncio.sleep(0.005)
+            serving.cancel()
+            connecting.cancel()
+
+    with (
+        server.open_listener.override(providers.Object(open_listener)),
+        server.tun_manager.override(providers.Object(tun_managers[0])),
+        server.log.override(providers.Object(server_log)),
+        server.entropy.override(providers.Object(SeededEntropy(1))),
+        server.clock.override(providers.Object(clock)),
+        server.router.override(providers.Object(PollingRouter(clock))),
+        client.dialer.override(providers.Object(FakeDialer(network, "198.51.100.7"))),
+        client.tun_manager.override(providers.Object(tun_managers[1])),
+        client.log.override(providers.Object(client_log)),
+        client.entropy.override(providers.Object(SeededEntropy(2))),
+        client.clock.override(providers.Object(clock)),
+        client.router.override(providers.Object(PollingRouter(clock))),
+    ):
+        asyncio.run(scenario())
+    assert client_log.messages == ["connected", "tunnel is up"]
+    assert "listening" in server_log.messages
+    assert not any(manager.is_open for manager in tun_managers)
