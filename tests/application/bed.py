@@ -27,6 +27,7 @@ from domain.settings.profile import ServerAddress, TransportProfile, TransportPr
 from infrastructure.cryptography.primitives import PycaPrimitives
 from infrastructure.network.udp.buffers import DatagramBuffer
 from infrastructure.network.udp.egress import PeerEgress
+from infrastructure.network.udp.registration import UdpRegistration
 from tests.adapters.clock import FakeClock
 from tests.adapters.entropy import SeededEntropy
 from tests.adapters.log import RememberingLog
@@ -93,8 +94,11 @@ class ServerEnd:
             tun=self.tun,
             listener=self.listener,
             sessions=self.sessions,
-            registrar=registrar,
-            egress_to=lambda endpoint: PeerEgress(batch_egress, endpoint),
+            registration=UdpRegistration(
+                register=registrar.register,
+                egress_to=lambda endpoint: PeerEgress(batch_egress, endpoint),
+                clock=clock,
+            ),
             packets=DatagramBuffer.allocate(BATCH, 1536),
             clock=clock,
             counters=self.counters,

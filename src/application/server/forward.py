@@ -1,20 +1,19 @@
 """A server's packets, both ways (design: one packet's way)."""
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from application.network.connection.egress import RoamingEgress
 from application.network.routing.counters import TunnelCounters
 from application.network.routing.tun import TunDevice
 from application.network.routing.worker import BATCHES_PER_WAKEUP, Worker
 from application.network.udp.batch import BatchIngress
 from application.network.udp.listener import UdpListener
 from application.network.udp.packet import Packet
+from application.network.udp.registration import Registration
 from application.runtime.clock import Clock
 from application.runtime.log import EventLog
 from application.server.control import answers_to
-from application.server.register import Registrar
 from application.server.sessions import PeerSession, SessionRepository
 from domain.addressing.endpoint import Endpoint
 from domain.packets.ip import by_destination
@@ -22,6 +21,7 @@ from domain.session.datagram import OpenedBatch
 from domain.session.identifiers import ROUTE_ID_BYTES
 from domain.session.liveness import SERVER_REAPER_PERIOD_S
 
+_AT_ONCE_S: Final = 0.0  # a deadline that has always passed already
 _ROUTE_ID: Final = struct.Struct(f"{ROUTE_ID_BYTES}s")
 
 
@@ -29,7 +29,6 @@ class ServerWorker:
     """Forwards between one TUN device and all peers of one listener.
 
     ``packets`` are the receive buffers, one batch of them; their number is the batch size in both directions.
-    ``egress_to`` opens the way to an endpoint that has no session yet.
     """
 
     def __init__(
@@ -38,8 +37,7 @@ class ServerWorker:
         tun: TunDevice,
         listener: UdpListener,
         sessions: SessionRepository,
-        registrar: Registrar,
-        egress_to: Callable[[Endpoint], RoamingEgress],
+        registration: Registration,
         packets: Sequence[Packet],
         clock: Clock,
         counters: TunnelCounters,
@@ -49,8 +47,7 @@ class ServerWorker:
         self._listener = listener
         self._ingress: BatchIngress = listener.batch_ingress()
         self._sessions = sessions
-        self._registrar = registrar
-        self._egress_to = egress_to
+        self._registration = registration
         self._packets = packets
         self._clock = clock
         self._counters = counters
@@ -83,10 +80,12 @@ class ServerWorker:
             if count:
                 self._forward_in(self._packets[:count])
             if count < limit:
-                return
+                break
+        self._registration.work()
 
     def handle_timer(self) -> None:
         """See Worker."""
+        self._registration.work()
         now_s = self._clock.monotonic_s()
         if now_s < self._next_reap_s:
             return
@@ -96,7 +95,7 @@ class ServerWorker:
 
     def next_deadline_s(self) -> float | None:
         """See Worker."""
-        return self._next_reap_s
+        return _AT_ONCE_S if self._registration.pending else self._next_reap_s
 
     def _forward_out(self, packets: list[bytes]) -> None:
         counters = self._counters
@@ -117,7 +116,7 @@ class ServerWorker:
         for route_id, group in self._by_route_id(received).items():
             session = self._sessions.find_by_route_id(route_id)
             if session is None:
-                self._register(group)
+                self._registration.submit(group)
             else:
                 admitted += self._open(session, group, now_s)
         if admitted:
@@ -179,11 +178,6 @@ class ServerWorker:
         answers = answers_to(opened)
         if answers:
             session.egress.send_batch(session.crypto.seal(answers))
-
-    def _register(self, group: list[Packet]) -> None:
-        for packet in group:
-            message = bytes(packet.view[: packet.length])
-            self._registrar.register(message, self._egress_to(packet.endpoint))
 
 
 _: type[Worker] = ServerWorker

@@ -155,9 +155,7 @@ class GenerateClient:
 class EnsureServerKeys:
     """Gives a server that has never run its key pair."""
 
-    def __init__(
-        self, configuration: ServerConfiguration, primitives: Primitives, entropy: Entropy
-    ) -> None:
+    def __init__(self, configuration: ServerConfiguration, primitives: Primitives, entropy: Entropy) -> None:
         self._configuration = configuration
         self._primitives = primitives
         self._entropy = entropy

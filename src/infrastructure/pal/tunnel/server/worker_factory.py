@@ -18,6 +18,7 @@ from domain.noise.server import ServerHandshake
 from domain.settings.profile import TransportProfile
 from infrastructure.network.udp.buffers import DatagramBuffer
 from infrastructure.network.udp.egress import PeerEgress
+from infrastructure.network.udp.registration import UdpRegistration
 from infrastructure.tunnel.sizes import BATCH_SIZE, datagram_buffer_bytes
 
 
@@ -59,8 +60,11 @@ class PalServerWorkerFactory:
             tun=tun,
             listener=listener,
             sessions=self._sessions,
-            registrar=self._registrar,
-            egress_to=lambda endpoint: PeerEgress(batch_egress, endpoint),
+            registration=UdpRegistration(
+                register=self._registrar.register,
+                egress_to=lambda endpoint: PeerEgress(batch_egress, endpoint),
+                clock=self._clock,
+            ),
             packets=DatagramBuffer.allocate(BATCH_SIZE, buffer_bytes),
             clock=self._clock,
             counters=self._counters,

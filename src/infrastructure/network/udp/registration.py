@@ -1,0 +1,129 @@
+"""Strangers' datagrams on their way to the registrar: bounded, fair, in doses (specification 2.5).
+
+Every datagram with an unknown route id may be the first message of a handshake, and every such message may
+cost a Diffie-Hellman. So they wait here: the peers' traffic goes first, a flood meets bounds, and no source
+can hold the places of all others.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+from typing import Final, TypeAlias
+
+from application.network.connection.egress import RoamingEgress
+from application.network.udp.packet import Packet
+from application.network.udp.registration import Registration
+from application.runtime.clock import Clock
+from domain.addressing.endpoint import Endpoint
+
+# What becomes of a datagram: ``Registrar.register`` of the application.
+Register: TypeAlias = Callable[[bytes, RoamingEgress], None]
+
+# The protocol's (specification 2.5, 9).
+MAX_ENDPOINTS: Final = 1000
+MAX_DATAGRAMS_PER_ENDPOINT: Final = 16
+WAIT_LIMIT_S: Final = 10.0
+
+# Ours: places that one source may hold: enough for an office behind one address, and sixty sources have to
+# work together to fill the table.
+MAX_ENDPOINTS_PER_SOURCE: Final = 16
+
+# Ours: one dose. About three accepted handshakes, or fifty cookie challenges: as much as a batch of packets
+# costs, so that under a flood of handshakes the peers keep about half of the time.
+DOSE_S: Final = 0.001
+
+# A host with IPv6 has at least a /64 to send from: all of it is one source.
+_IPV6_SOURCE_BYTES: Final = 8
+
+
+class _Place:
+    """The datagrams of one endpoint, and when the first of them came."""
+
+    __slots__ = ("datagrams", "since_s", "source")
+
+    def __init__(self, source: bytes, since_s: float) -> None:
+        self.source = source
+        self.since_s = since_s
+        self.datagrams: deque[bytes] = deque()
+
+
+class UdpRegistration:
+    """Serves the waiting endpoints in turn, one datagram of each.
+
+    ``egress_to`` opens the way back to an endpoint. A newcomer to a full table takes the place of who has
+    waited longest: that one's client sends again, or is no client.
+    """
+
+    def __init__(
+        self, *, register: Register, egress_to: Callable[[Endpoint], RoamingEgress], clock: Clock
+    ) -> None:
+        self._register = register
+        self._egress_to = egress_to
+        self._clock = clock
+        self._places: OrderedDict[Endpoint, _Place] = OrderedDict()
+        self._held_by: dict[bytes, int] = {}  # places per source
+        self.dropped = 0  # datagrams beyond one of the bounds
+
+    @property
+    def pending(self) -> bool:
+        """See Registration."""
+        return bool(self._places)
+
+    def submit(self, packets: Sequence[Packet]) -> None:
+        """See Registration."""
+        now_s = self._clock.monotonic_s()
+        for packet in packets:
+            place = self._places.get(packet.endpoint) or self._open_place(packet.endpoint, now_s)
+            if place is None or len(place.datagrams) == MAX_DATAGRAMS_PER_ENDPOINT:
+                self.dropped += 1
+            else:
+                place.datagrams.append(bytes(packet.view[: packet.length]))
+
+    def work(self) -> None:
+        """See Registration."""
+        now_s = self._clock.monotonic_s()
+        end_s = now_s + DOSE_S
+        while self._places and now_s < end_s:
+            endpoint, place = self._places.popitem(last=False)
+            if now_s - place.since_s > WAIT_LIMIT_S:
+                self._give_up(place)
+                continue
+            datagram = place.datagrams.popleft()
+            if place.datagrams:
+                self._places[endpoint] = place
+            else:
+                self._release(place)
+            self._register(datagram, self._egress_to(endpoint))
+            now_s = self._clock.monotonic_s()
+
+    def _open_place(self, endpoint: Endpoint, now_s: float) -> _Place | None:
+        source = _source_of(endpoint.host)
+        held = self._held_by.get(source, 0)
+        if held == MAX_ENDPOINTS_PER_SOURCE:
+            return None
+        if len(self._places) == MAX_ENDPOINTS:
+            _endpoint, longest_waiting = self._places.popitem(last=False)
+            self._give_up(longest_waiting)
+            held = self._held_by.get(source, 0)
+        self._held_by[source] = held + 1
+        place = self._places[endpoint] = _Place(source, now_s)
+        return place
+
+    def _give_up(self, place: _Place) -> None:
+        self.dropped += len(place.datagrams)
+        self._release(place)
+
+    def _release(self, place: _Place) -> None:
+        held = self._held_by[place.source] - 1
+        if held:
+            self._held_by[place.source] = held
+        else:
+            del self._held_by[place.source]
+
+
+def _source_of(host: str) -> bytes:
+    packed = ip_address(host).packed
+    return packed if len(packed) == 4 else packed[:_IPV6_SOURCE_BYTES]
+
+
+_: type[Registration] = UdpRegistration
