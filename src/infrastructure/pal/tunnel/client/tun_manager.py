@@ -31,7 +31,7 @@ from infrastructure.pal.linux.nftables import marked_reply_rules, owned_table
 from infrastructure.pal.linux.sysctl import (
     SOURCE_VALID_MARK,
     enable_ipv6_on,
-    kernel_has_ipv6,
+    ipv6_is_available,
     setting_kept_at,
     source_filter_is_strict,
 )
@@ -67,7 +67,7 @@ class ClientTunManager:
         """See the port. Also raises AnotherClientError while another client holds the routing table."""
         interface = self._profile.interface_name
         addresses = usable_addresses(interface, self._addresses, self._log)
-        families = [Family.IPV4, Family.IPV6] if kernel_has_ipv6() else [Family.IPV4]
+        families = [Family.IPV4, Family.IPV6] if ipv6_is_available() else [Family.IPV4]
         async with AsyncExitStack() as stack:
             netlink = await stack.enter_async_context(open_netlink())
             await _refuse_second_client(netlink, families)

@@ -1,0 +1,345 @@
+"""A client's interface, routes and rules on a real kernel: what they do, and that nothing of them stays."""
+
+import asyncio
+import signal
+import sys
+from ipaddress import IPv4Network, IPv6Network
+from typing import Final
+
+import pytest
+
+from application.network.routing.tun import TunError, TunUnavailableError
+from domain.addressing.tunnel import client_addresses
+from domain.settings.profile import ServerAddress, TransportProfile, TransportProtocol
+from infrastructure.pal.linux.errors import AnotherClientError, NetworkError
+from infrastructure.pal.linux.netlink import Netlink
+from infrastructure.pal.tunnel.client.tun_manager import FIREWALL_MARK, ROUTING_TABLE, ClientTunManager
+from tests.adapters.log import RememberingLog
+from tests.netns.bed import NetnsBed
+from tests.netns.faults import fail_at
+from tests.netns.uplink import INTERNET, INTERNET_V6, NEIGHBOUR, NEIGHBOUR_V6, PORT, Uplink
+
+pytestmark = pytest.mark.netns
+
+INTERFACE: Final = "c_udptun0"
+
+# What a client that is to be killed runs.
+CLIENT_PROGRAM: Final = """
+import asyncio
+from tests.netns.test_client_networking import IPV4_ONLY, manager_of
+
+async def run():
+    async with manager_of(IPV4_ONLY).open():
+        print("open", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(run())
+"""
+
+
+def profile_with(ipv6_subnet: str | None, mtu_bytes: int, interface: str = INTERFACE) -> TransportProfile:
+    return TransportProfile(
+        protocol=TransportProtocol.UDP,
+        interface_name=interface,
+        ipv4_subnet=IPv4Network("10.0.1.0/24"),
+        ipv6_subnet=IPv6Network(ipv6_subnet) if ipv6_subnet else None,
+        server=ServerAddress(domain="vpn.example"),
+        port=9090,
+        mtu_bytes=mtu_bytes,
+        dial_timeout_ms=5000,
+    )
+
+
+IPV4_ONLY: Final = profile_with(None, 1200)
+DUAL_STACK: Final = profile_with("fd00:1::/64", 1400)
+PROFILES: Final = [pytest.param(IPV4_ONLY, id="ipv4-only"), pytest.param(DUAL_STACK, id="dual-stack")]
+
+
+def manager_of(profile: TransportProfile, log: RememberingLog | None = None) -> ClientTunManager:
+    addresses = client_addresses(profile.ipv4_subnet, profile.ipv6_subnet, client_id=1)
+    return ClientTunManager(profile, addresses, log or RememberingLog())
+
+
+@pytest.fixture
+def uplink(bed: NetnsBed) -> Uplink:
+    return Uplink(bed)
+
+
+def test_the_interface_is_up_with_its_addresses_and_mtu(uplink: Uplink) -> None:
+    async def look() -> tuple[str, str]:
+        async with manager_of(DUAL_STACK).open() as device:
+            return uplink.host.run("ip", "addr", "show", device.name), device.name
+
+    shown, name = uplink.host.call_async(look)
+    assert name == INTERFACE
+    assert ",UP," in shown
+    assert "mtu 1400 " in shown
+    assert "inet 10.0.1.2/24 " in shown
+    assert "inet6 fd00:1::2/64 scope global" in shown
+    assert "tentative" not in shown
+
+
+def test_an_mtu_too_small_for_ipv6_is_raised_and_ipv6_stays(uplink: Uplink) -> None:
+    async def look() -> str:
+        async with manager_of(profile_with("fd00:1::/64", 1200)).open():
+            return uplink.host.run("ip", "addr", "show", INTERFACE)
+
+    shown = uplink.host.call_async(look)
+    assert "mtu 1280 " in shown
+    assert "inet6 fd00:1::2/64" in shown
+
+
+def test_ipv6_is_carried_although_the_administrator_switched_it_off_by_default(uplink: Uplink) -> None:
+    uplink.host.run("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
+
+    async def look() -> str:
+        async with manager_of(DUAL_STACK).open():
+            return uplink.host.run("ip", "addr", "show", INTERFACE)
+
+    assert "inet6 fd00:1::2/64" in uplink.host.call_async(look)
+
+
+def test_a_host_without_ipv6_gets_the_ipv4_half_of_the_tunnel(
+    uplink: Uplink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As in a container: off for new interfaces, and /proc/sys cannot be written.
+    uplink.host.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
+    monkeypatch.setattr("os.access", lambda _path, _mode: False)
+    log = RememberingLog()
+
+    async def look() -> str:
+        async with manager_of(DUAL_STACK, log).open():
+            return uplink.host.run("ip", "addr", "show", INTERFACE)
+
+    before = uplink.host.snapshot()
+    shown = uplink.host.call_async(look)
+    assert "inet 10.0.1.2/24" in shown
+    assert "inet6" not in shown
+    assert log.messages == ["this host has no IPv6: the tunnel carries IPv4 only"]
+    assert uplink.host.snapshot() == before
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_main_table_is_not_touched(uplink: Uplink, profile: TransportProfile) -> None:
+    def others() -> list[str]:
+        tables = [uplink.host.run("ip", f, "route", "show", "table", "main") for f in ("-4", "-6")]
+        lines = [line for table in tables for line in table.splitlines()]
+        # Linux itself adds a route for the subnet of every address.
+        return [line for line in lines if not (f"dev {INTERFACE}" in line and "proto kernel" in line)]
+
+    async def look() -> tuple[list[str], str]:
+        async with manager_of(profile).open():
+            return others(), uplink.host.run("ip", "route", "show", "table", str(ROUTING_TABLE))
+
+    before = others()
+    inside, own_table = uplink.host.call_async(look)
+    assert inside == before
+    assert own_table.startswith(f"default dev {INTERFACE}")
+
+
+@pytest.mark.parametrize("destination", [INTERNET, INTERNET_V6])
+def test_traffic_goes_into_the_tunnel(uplink: Uplink, destination: str) -> None:
+    async def look() -> list[bytes]:
+        async with manager_of(DUAL_STACK).open() as device:
+            device.read_batch(100)
+            with uplink.host_socket(destination) as application:
+                application.sendto(b"private", (destination, PORT))
+            return device.read_batch(100)
+
+    assert any(packet.endswith(b"private") for packet in uplink.host.call_async(look))
+
+
+@pytest.mark.parametrize("destination", [INTERNET, INTERNET_V6])
+@pytest.mark.parametrize("source_filter", ["0", "1", "2"])
+def test_a_marked_socket_reaches_the_server_by_the_uplink(
+    uplink: Uplink, destination: str, source_filter: str
+) -> None:
+    uplink.host.run("sysctl", "-qw", f"net.ipv4.conf.{uplink.interface}.rp_filter={source_filter}")
+
+    async def look() -> tuple[bool, bool]:
+        async with manager_of(DUAL_STACK).open():
+            return uplink.answers(destination, mark=FIREWALL_MARK), uplink.answers(destination)
+
+    assert uplink.host.call_async(look) == (True, False)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_local_network_stays_reachable(uplink: Uplink, profile: TransportProfile) -> None:
+    async def look() -> tuple[bool, bool]:
+        async with manager_of(profile).open():
+            return uplink.answers(NEIGHBOUR), uplink.answers(NEIGHBOUR_V6)
+
+    assert uplink.host.call_async(look) == (True, True)
+
+
+def test_a_tunnel_without_ipv6_refuses_ipv6_at_once_and_leaks_nothing(uplink: Uplink) -> None:
+    async def look() -> None:
+        async with manager_of(IPV4_ONLY).open():
+            with uplink.internet_socket(INTERNET_V6) as there, uplink.host_socket(INTERNET_V6) as application:
+                application.connect((INTERNET_V6, PORT))
+                application.send(b"private")
+                with pytest.raises(TimeoutError):
+                    there.recv(100)
+                await asyncio.sleep(0.01)  # lets the loop answer from the sink
+                with pytest.raises(PermissionError):
+                    application.recv(100)
+
+    uplink.host.call_async(look)
+
+
+def test_a_tunnel_without_ipv6_makes_a_tcp_connection_fail_at_once(uplink: Uplink) -> None:
+    async def look() -> None:
+        async with manager_of(IPV4_ONLY).open(), asyncio.timeout(1):
+            with pytest.raises(PermissionError):
+                await asyncio.open_connection(INTERNET_V6, PORT)
+
+    uplink.host.call_async(look)
+
+
+def test_deleting_the_interface_that_refuses_ipv6_is_logged(uplink: Uplink) -> None:
+    log = RememberingLog()
+
+    async def look() -> None:
+        async with manager_of(IPV4_ONLY, log).open():
+            uplink.host.run("ip", "link", "delete", f"{INTERFACE}-v6")
+            await asyncio.sleep(0.01)
+
+    uplink.host.call_async(look)
+    assert log.messages == ["IPv6 leaves beside the tunnel: its interface was deleted"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("source_filter", ["0", "1"])
+def test_leaving_restores_the_host(uplink: Uplink, profile: TransportProfile, source_filter: str) -> None:
+    uplink.host.run("sysctl", "-qw", f"net.ipv4.conf.{uplink.interface}.rp_filter={source_filter}")
+
+    async def open_and_leave() -> dict[str, str]:
+        async with manager_of(profile).open():
+            return uplink.host.snapshot()
+
+    before = uplink.host.snapshot()
+    inside = uplink.host.call_async(open_and_leave)
+    assert inside["ip -4 rule"] != before["ip -4 rule"]
+    assert uplink.host.snapshot() == before
+
+
+def test_an_error_inside_restores_the_host(uplink: Uplink) -> None:
+    async def fail() -> None:
+        async with manager_of(DUAL_STACK).open():
+            raise RuntimeError("the tunnel broke")
+
+    before = uplink.host.snapshot()
+    with pytest.raises(RuntimeError):
+        uplink.host.call_async(fail)
+    assert uplink.host.snapshot() == before
+
+
+def test_leaving_copes_with_what_somebody_else_already_removed(uplink: Uplink) -> None:
+    async def look() -> None:
+        async with manager_of(IPV4_ONLY).open() as device:
+            uplink.host.run("ip", "link", "delete", device.name)
+            uplink.host.run("ip", "rule", "del", "priority", "31831")
+            uplink.host.run("nft", "flush", "ruleset")
+
+    uplink.host.run("sysctl", "-qw", f"net.ipv4.conf.{uplink.interface}.rp_filter=1")
+    before = uplink.host.snapshot()
+    uplink.host.call_async(look)
+    assert uplink.host.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("step", "occurrence"),
+    [
+        ("set_mtu", 1),
+        ("add_address", 1),
+        ("set_up", 1),
+        ("set_up", 2),
+        ("add_default_route", 1),
+        ("add_default_route", 2),
+        ("add_rule", 1),
+        ("add_rule", 2),
+        ("add_rule", 3),
+        ("add_rule", 4),
+    ],
+)
+@pytest.mark.parametrize(
+    "error", [NetworkError("refused"), asyncio.CancelledError()], ids=["error", "cancel"]
+)
+def test_a_failing_step_undoes_the_earlier_ones(
+    uplink: Uplink, monkeypatch: pytest.MonkeyPatch, step: str, occurrence: int, error: BaseException
+) -> None:
+    async def attempt() -> bool:
+        fail_at(monkeypatch, Netlink, step, occurrence, error)
+        try:
+            async with manager_of(IPV4_ONLY).open():
+                return True
+        except type(error):
+            return False
+
+    uplink.host.run("sysctl", "-qw", f"net.ipv4.conf.{uplink.interface}.rp_filter=1")
+    before = uplink.host.snapshot()
+    assert uplink.host.call_async(attempt) is False
+    assert uplink.host.snapshot() == before
+
+
+def test_without_nft_a_host_with_a_strict_source_filter_says_what_to_install(
+    uplink: Uplink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uplink.host.run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=1")
+    before = uplink.host.snapshot()
+
+    async def attempt() -> None:
+        async with manager_of(DUAL_STACK).open():
+            pass
+
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "/nonexistent")
+        with pytest.raises(TunUnavailableError, match="package nftables"):
+            uplink.host.call_async(attempt)
+    assert uplink.host.snapshot() == before
+
+
+def test_a_taken_interface_name_is_refused_and_the_interface_left_alone(uplink: Uplink) -> None:
+    uplink.host.run("ip", "tuntap", "add", "dev", INTERFACE, "mode", "tun")
+    before = uplink.host.snapshot()
+
+    async def attempt() -> None:
+        async with manager_of(DUAL_STACK).open():
+            pass
+
+    with pytest.raises(TunError, match="already exists"):
+        uplink.host.call_async(attempt)
+    assert uplink.host.snapshot() == before
+
+
+def test_a_second_client_is_refused_and_the_first_goes_on(uplink: Uplink) -> None:
+    async def attempt() -> tuple[dict[str, str], dict[str, str]]:
+        async with manager_of(DUAL_STACK).open():
+            first = uplink.host.snapshot()
+            with pytest.raises(AnotherClientError):
+                async with manager_of(profile_with(None, 1400, interface="c_tcptun0")).open():
+                    pass
+            return first, uplink.host.snapshot()
+
+    first, afterwards = uplink.host.call_async(attempt)
+    assert first == afterwards
+
+
+def test_a_killed_client_cuts_nothing_off_and_the_next_one_leaves_no_trace(uplink: Uplink) -> None:
+    before = uplink.host.snapshot()
+    killed = uplink.host.start(sys.executable, "-c", CLIENT_PROGRAM)
+    with killed:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == "open\n"
+        killed.send_signal(signal.SIGKILL)
+    left_behind = {what for what, state in uplink.host.snapshot().items() if state != before[what]}
+    assert left_behind == {"ip -4 rule", "ip -6 rule"}
+    assert uplink.answers(INTERNET)
+    assert uplink.answers(INTERNET_V6)
+
+    async def start_and_stop() -> int:
+        async with manager_of(IPV4_ONLY).open():
+            return uplink.host.run("ip", "rule").count(f"lookup {ROUTING_TABLE}")
+
+    assert uplink.host.call_async(start_and_stop) == 1
+    assert uplink.host.snapshot() == before
