@@ -1,20 +1,24 @@
 """Interfaces, addresses, routes and policy rules over netlink, each step one awaitable.
 
-pyroute2 is imported when the first socket is opened, because the import takes 0.2 s that ``tungo version``
-should not pay. It ships no types: the two Protocols below are all that we use of it.
+pyroute2 is imported when the first socket is opened, because ``tungo version`` should not pay for it. It
+ships no types: the two Protocols below are all that we use of it.
 """
 
 import errno
 import os
 import socket
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv4Interface, IPv6Interface
-from typing import Final, Literal, Protocol, overload
+from typing import Concatenate, Final, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from infrastructure.pal.linux.errors import NetworkError, NetworkRightsError
+from infrastructure.pal.linux.pyroute import NetlinkLoop, netlink_loop, prepare_import
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 # <linux/if_addr.h>, <linux/fib_rules.h>, <linux/rtnetlink.h>
 _IFA_F_NODAD: Final = 0x02
@@ -59,6 +63,10 @@ class _Message(Protocol):
 
 
 class _Socket(Protocol):
+    async def __aenter__(self) -> "_Socket": ...
+
+    async def __aexit__(self, kind: None, error: None, trace: None) -> None: ...
+
     async def link(self, command: Literal["get", "set"], **fields: object) -> list[_Message]: ...
 
     async def link_lookup(self, **match: object) -> list[int]: ...
@@ -78,15 +86,28 @@ class _Socket(Protocol):
     async def rule(self, command: Literal["dump"], **fields: object) -> AsyncIterable[_Message]: ...
 
 
+def _on_the_netlink_loop(
+    method: Callable[Concatenate["Netlink", _Arguments], Coroutine[None, None, _Result]],
+) -> Callable[Concatenate["Netlink", _Arguments], Coroutine[None, None, _Result]]:
+    """Have a public method run where the socket lives."""
+
+    async def run(self: "Netlink", /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        return await self.loop.run(method(self, *args, **kwargs))
+
+    return run
+
+
 class Netlink:
     """An open netlink socket; ``open_netlink`` makes one.
 
     Every method raises NetworkRightsError for want of CAP_NET_ADMIN and NetworkError for other refusals.
     """
 
-    def __init__(self, netlink_socket: _Socket) -> None:
+    def __init__(self, netlink_socket: _Socket, loop: NetlinkLoop) -> None:
         self._socket = netlink_socket
+        self.loop = loop
 
+    @_on_the_netlink_loop
     async def set_mtu(self, interface: str, mtu_bytes: int) -> None:
         """Set the MTU and read it back: a driver may quietly choose another."""
         index = await self._index_of(interface)
@@ -97,6 +118,7 @@ class Netlink:
         if actual != mtu_bytes:
             raise NetworkError(f"{interface} has MTU {actual} although {mtu_bytes} was set: change MTU")
 
+    @_on_the_netlink_loop
     async def add_address(self, interface: str, address: IPv4Interface | IPv6Interface) -> None:
         """Give the interface an address, and with it the route to the address's subnet.
 
@@ -109,12 +131,14 @@ class Netlink:
         with _translated(f"give {interface} the address {address}"):
             await self._socket.addr("add", index=index, **fields)
 
+    @_on_the_netlink_loop
     async def set_up(self, interface: str) -> None:
         """Set the interface up."""
         index = await self._index_of(interface)
         with _translated(f"set {interface} up"):
             await self._socket.link("set", index=index, state="up")
 
+    @_on_the_netlink_loop
     async def add_default_route(self, interface: str, family: Family, table: int) -> None:
         """Send what looks up ``table`` into the interface.
 
@@ -124,12 +148,14 @@ class Netlink:
         with _translated(f"add a default route through {interface} to table {table}"):
             await self._socket.route("add", family=family, dst=family.everything, oif=index, table=table)
 
+    @_on_the_netlink_loop
     async def has_routes(self, family: Family, table: int) -> bool:
         """Whether the table holds any route."""
         with _translated(f"list the routes of table {table}"):
             routes = await _collect(lambda: self._socket.route("dump", family=family, table=table))
         return any(m.get_attr("RTA_TABLE") == table for m in routes)
 
+    @_on_the_netlink_loop
     async def interfaces_with_advertised_default(self) -> list[str]:
         """The interfaces through which a router advertisement gave this host an IPv6 default route."""
         with _translated("list the IPv6 default routes"):
@@ -137,6 +163,7 @@ class Netlink:
         indexes = {m.get_attr("RTA_OIF") for m in routes if m["dst_len"] == 0 and m["proto"] == _RTPROT_RA}
         return sorted(name for i, name in socket.if_nameindex() if i in indexes)
 
+    @_on_the_netlink_loop
     async def add_rule(self, family: Family, rule: PolicyRule) -> None:
         """Add the rule. The kernel refuses an equal one."""
         fields: dict[str, object] = {}
@@ -147,6 +174,7 @@ class Netlink:
         with _translated(f"add the routing rule {rule.priority}"):
             await self._socket.rule("add", family=family, priority=rule.priority, table=rule.table, **fields)
 
+    @_on_the_netlink_loop
     async def delete_rules(self, family: Family, rule: PolicyRule) -> None:
         """Delete every rule with this rule's priority and table; that there is none is no error."""
         with _translated(f"delete the routing rule {rule.priority}"):
@@ -169,10 +197,20 @@ class Netlink:
 @asynccontextmanager
 async def open_netlink() -> AsyncIterator[Netlink]:
     """A netlink socket in the network namespace of this thread, closed on exit."""
-    from pyroute2 import AsyncIPRoute  # type: ignore[import-untyped]  # noqa: PLC0415  (no types; slow)
+    prepare_import()
+    from pyroute2.iproute.linux import AsyncIPRoute  # type: ignore[import-untyped]  # noqa: PLC0415  (no types; slow)
 
-    async with AsyncIPRoute() as netlink_socket:
-        yield Netlink(netlink_socket)
+    async with netlink_loop() as loop:
+        netlink_socket = await loop.run(_entered(AsyncIPRoute))
+        try:
+            yield Netlink(netlink_socket, loop)
+        finally:
+            await loop.run(netlink_socket.__aexit__(None, None, None))
+
+
+async def _entered(make: Callable[[], _Socket]) -> _Socket:
+    """A socket made and opened on the running loop."""
+    return await make().__aenter__()
 
 
 async def _collect(dump: Callable[[], Awaitable[AsyncIterable[_Message]]]) -> list[_Message]:
