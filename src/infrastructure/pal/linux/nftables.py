@@ -7,9 +7,10 @@ flushed.
 
 import asyncio
 import json
+import os
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final, TypeAlias
 
@@ -138,20 +139,34 @@ async def _apply(commands: Sequence[Command]) -> None:
     await _run([_NFT, "-j", "-f", "-"], json.dumps({"nftables": commands}).encode())
 
 
+@contextmanager
+def _document_file(document: bytes) -> Iterator[int]:
+    """A descriptor of a file in memory that holds ``document``, at its beginning."""
+    descriptor = os.memfd_create("nft")
+    try:
+        os.write(descriptor, document)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 async def _run(command: Sequence[str], document: bytes = b"") -> bytes:
     """What nft prints.
 
     If cancelled, nft is left to finish first: it has either changed everything or nothing.
     """
     try:
-        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        # A file and not a pipe: nft opens /dev/stdin anew, and uvloop's pipes are sockets: they have no name.
+        with _document_file(document) as stdin:
+            process = await asyncio.create_subprocess_exec(*command, stdin=stdin, stdout=PIPE, stderr=PIPE)
     except FileNotFoundError as exc:
         raise NftMissingError(
             "the program nft is not installed: install the package nftables (Debian: `apt install nftables`)"
         ) from exc
     except OSError as exc:
         raise NftablesError(f"cannot start nft: {exc.strerror}") from exc
-    conversation = asyncio.ensure_future(process.communicate(document))
+    conversation = asyncio.ensure_future(process.communicate())
     try:
         output, complaint = await asyncio.shield(conversation)
     except asyncio.CancelledError:
