@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from application.runtime.log import LogLevel
-from presentation.cli.commands import CommandError, Commands, ExitStatus, GeneratedClient
+from presentation.cli.commands import CommandError, Commands, GeneratedClient
 from presentation.cli.report import complain, failures_reported
 from presentation.cli.secret_file import reserved_file
 
@@ -28,7 +28,7 @@ Examples:
   tungo client                            connect with /etc/tungo/client_configuration.json
 
 \b
-Exit status: 0 it worked, 1 it failed, 2 wrong usage, 77 missing rights.
+Exit status: 0 it worked, 1 it failed, 2 wrong usage.
 TUNGO_DEBUG=1 shows the traceback of a failure."""
 
 SERVER_EPILOG: Final = """\b
@@ -199,6 +199,5 @@ def _demo(size_mib: int, transport: DemoTransport) -> None:
     try:
         tell(size_mib, transport.value)
     except DemoError as error:
-        status = ExitStatus.NO_RIGHTS if error.missing_rights else ExitStatus.FAILURE
         message = f"{error}; {error.advice}" if error.advice else str(error)
-        raise CommandError(message, status) from error
+        raise CommandError(message) from error

@@ -20,7 +20,6 @@ class ExitStatus(IntEnum):
     OK = 0
     FAILURE = 1
     USAGE = 2
-    NO_RIGHTS = 77  # EX_NOPERM of sysexits(3)
 
 
 class CommandError(Exception):

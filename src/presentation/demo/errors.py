@@ -8,12 +8,11 @@ Errors::
 
 
 class DemoError(Exception):
-    """The demo cannot go on. ``missing_rights`` tells a lack of rights from a failure."""
+    """The demo cannot go on."""
 
-    def __init__(self, message: str, *, advice: str = "", missing_rights: bool = False) -> None:
+    def __init__(self, message: str, *, advice: str = "") -> None:
         super().__init__(message)
         self.advice = advice
-        self.missing_rights = missing_rights
 
 
 class DemoInterruptedError(DemoError):

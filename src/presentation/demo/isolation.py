@@ -47,7 +47,6 @@ def enter_isolation() -> None:
         raise DemoError(
             "making network namespaces needs root here, because users may not make user namespaces",
             advice="run it with sudo, or a container with --cap-add NET_ADMIN --cap-add SYS_ADMIN",
-            missing_rights=True,
         )
     argv = [find("unshare"), *options, "--", sys.executable, *sys.orig_argv[1:]]
     os.execve(argv[0], argv, {**environment(), HOST_MOUNTS_VARIABLE: here})  # noqa: S606 - no shell wanted
@@ -82,5 +81,4 @@ def check_tun_device(device: Path) -> None:
         raise DemoError(
             f"{device} cannot be opened: {error.strerror}",
             advice="run it with sudo, or let the container use the device (--device /dev/net/tun)",
-            missing_rights=True,
         ) from error

@@ -172,7 +172,7 @@ def test_wrong_usage_has_its_own_status_and_runs_nothing(
 
 
 @pytest.mark.parametrize("line", ["server", "client", "server gen"])
-@pytest.mark.parametrize("status", [ExitStatus.FAILURE, ExitStatus.NO_RIGHTS])
+@pytest.mark.parametrize("status", [ExitStatus.FAILURE, ExitStatus.USAGE])
 def test_a_failed_command_is_one_sentence_and_its_status(
     line: str, status: ExitStatus, tungo: Tungo, commands: RecordedCommands
 ) -> None:
