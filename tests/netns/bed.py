@@ -157,13 +157,18 @@ class NetnsBed:
 @pytest.fixture
 def bed() -> Iterator[NetnsBed]:
     """A NetnsBed. Where the machine cannot have one the test is skipped, and fails in CI."""
+    require_namespaces()
+    with NetnsBed() as made:
+        yield made
+
+
+def require_namespaces() -> None:
+    """Skip the test where the machine cannot have namespaces; in CI, fail."""
     missing = _what_is_missing()
     if missing and os.environ.get("CI"):
         pytest.fail(f"tests in network namespaces cannot run: {missing}")
     if missing:
         pytest.skip(f"NOT TESTED, tests in network namespaces cannot run: {missing}")
-    with NetnsBed() as made:
-        yield made
 
 
 @functools.cache

@@ -4,7 +4,7 @@ import asyncio
 from typing import NoReturn
 
 from application.network.connection.handshake import Established, Handshake, HandshakeFailedError
-from application.network.connection.transport import Dialer, TransportError
+from application.network.connection.transport import Dialer, DialForbiddenError, TransportError
 from application.network.routing.router import Router
 from application.network.routing.tun import TunDevice, TunManager
 from application.network.routing.worker import ClientWorkerFactory, SessionEndedError
@@ -51,7 +51,8 @@ class ClientTunnel:
     async def run(self) -> NoReturn:
         """Connect and forward for ever; cancelling is the way to stop, and undoes everything.
 
-        Raises TunError if the host cannot have the tunnel: trying again would not help.
+        Raises what trying again would not help against: TunError if the host cannot have the tunnel,
+        DialForbiddenError if the process has not the rights.
         """
         established = await self._connect()
         async with self._tun_manager.open() as tun:
@@ -75,6 +76,8 @@ class ClientTunnel:
         while True:
             try:
                 return await self._attempt()
+            except DialForbiddenError:
+                raise
             except (TransportError, HandshakeFailedError) as error:
                 self._log.warning("cannot connect, trying again", reason=str(error))
             await self._pause()

@@ -5,6 +5,7 @@ Errors::
     TransportError           the path is gone; the text names the endpoint and the reason
     ├── ResolutionError      the server's name has no address
     └── DialError            no path could be opened
+        └── DialForbiddenError   this process may not open any: trying again will not help
 """
 
 from typing import Protocol
@@ -25,6 +26,10 @@ class ResolutionError(TransportError):
 
 class DialError(TransportError):
     """No path to the server could be opened."""
+
+
+class DialForbiddenError(DialError):
+    """This process lacks the right to open paths."""
 
 
 class ClientTransport(Protocol):

@@ -9,6 +9,7 @@ from application.network.connection.transport import (
     ClientTransport,
     Dialer,
     DialError,
+    DialForbiddenError,
     ResolutionError,
     TransportError,
 )
@@ -21,6 +22,7 @@ from infrastructure.network.udp.buffers import DatagramBuffer
 from infrastructure.network.udp.egress import ConnectedEgress
 from infrastructure.network.udp.ingress import ConnectedIngress
 from infrastructure.network.udp.sockets import (
+    FirewallMarkError,
     SocketFactory,
     SocketOptions,
     open_datagram_socket,
@@ -189,6 +191,8 @@ class UdpDialer:
         try:
             with opened(self._open_socket, family, self._options) as datagram_socket:
                 datagram_socket.connect(socket_address_of(endpoint, family))
+        except FirewallMarkError as exc:
+            raise DialForbiddenError(f"cannot open a UDP path to {endpoint}: {reason(exc)}") from exc
         except OSError as exc:
             raise DialError(f"cannot open a UDP path to {endpoint}: {reason(exc)}") from exc
         return UdpClientTransport(datagram_socket, endpoint)

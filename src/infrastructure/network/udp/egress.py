@@ -14,7 +14,8 @@ from application.network.udp.batch import BatchEgress
 from application.network.udp.listener import UdpClosedError, UdpError
 from domain.addressing.endpoint import Endpoint
 from domain.noise.primitives import Buffer
-from infrastructure.network.udp.addresses import SocketAddressCache, WrongFamilyError
+from infrastructure.network.udp.addresses import SocketAddress, SocketAddressCache, WrongFamilyError
+from infrastructure.network.udp.sockets import leave_from_here
 
 # The kernel has no room now: the rest of the batch would fare no better.
 NO_ROOM_ERRNOS: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})
@@ -35,6 +36,10 @@ ENDPOINT_ERRNOS: Final = frozenset(
         errno.EPERM,  # a firewall rule
     }
 )
+
+# A connected socket whose source address is no longer the host's, or one that lost its association on the
+# way.
+STRANDED_ERRNOS: Final = frozenset({errno.EADDRNOTAVAIL, errno.EDESTADDRREQ, errno.EINVAL, errno.ENETUNREACH})
 
 
 class BatchingEgress:
@@ -107,13 +112,15 @@ class PeerEgress:
 class ConnectedEgress:
     """The client's way to its server, over a connected socket that its transport owns and closes.
 
-    A network error costs the datagrams it hits and no more (protocol specification 2.8).
+    A network error costs the datagrams it hits and no more (protocol specification 2.8). When the host's own
+    address has changed, the rest leaves from the new one, and the server follows (2.6).
     """
 
-    __slots__ = ("_socket", "dropped")
+    __slots__ = ("_address", "_socket", "dropped")
 
     def __init__(self, datagram_socket: socket.socket) -> None:
         self._socket = datagram_socket
+        self._address: SocketAddress = datagram_socket.getpeername()
         self.dropped = 0  # frames that were not taken
 
     def send_batch(self, frames: Sequence[Buffer]) -> int:
@@ -124,7 +131,10 @@ class ConnectedEgress:
                 send(frame)
                 taken += 1
             except OSError as exc:
-                if exc.errno not in ENDPOINT_ERRNOS:
+                if exc.errno in STRANDED_ERRNOS:
+                    if not leave_from_here(self._socket, self._address):
+                        break
+                elif exc.errno not in ENDPOINT_ERRNOS:
                     break
         self.dropped += len(frames) - taken
         return taken

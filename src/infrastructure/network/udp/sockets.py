@@ -12,12 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from infrastructure.network.udp.addresses import SocketAddress
+
 # asm-generic/socket.h; the socket module has no names for them.
 SO_SNDBUFFORCE: Final = 32
 SO_RCVBUFFORCE: Final = 33
 
 # Protocol specification 2.8: what a server asks for. At 1 Gbit/s this rides out about 30 ms of scheduling.
 SOCKET_BUFFER_BYTES: Final = 4 << 20
+
+_LARGEST_SOCKET_ADDRESS_BYTES: Final = 28  # struct sockaddr_in6
 
 # Opens an unconfigured datagram socket of AF_INET or AF_INET6. Raises OSError if the kernel lacks the family.
 SocketFactory: TypeAlias = Callable[[int], socket.socket]
@@ -70,6 +74,27 @@ def opened(open_socket: SocketFactory, family: int, options: SocketOptions) -> I
         raise
 
 
+def leave_from_here(connected_socket: socket.socket, address: SocketAddress) -> bool:
+    """Let the kernel choose the source address of a connected socket anew; False if there is no route now.
+
+    A connected socket keeps the source address of the moment when it was connected, also when the host has
+    lost that address since. Connecting again keeps it, too; only dissolving the association (AF_UNSPEC,
+    connect(2)) lets it go, and the socket module has no way to say so.
+    """
+    import ctypes  # noqa: PLC0415 - needed when an address changes, that is hardly ever
+
+    nowhere = bytes(_LARGEST_SOCKET_ADDRESS_BYTES)  # a family of 0 is AF_UNSPEC
+    if connected_socket.fileno() < 0 or ctypes.CDLL(None).connect(
+        connected_socket.fileno(), nowhere, len(nowhere)
+    ):
+        return False
+    try:
+        connected_socket.connect(address)
+    except OSError:
+        return False
+    return True
+
+
 def reason(exc: OSError) -> str:
     """Why the kernel refused and what can be done about it, to follow a colon in an error's text."""
     if not isinstance(exc, FirewallMarkError) and exc.errno in _ADVICE:
@@ -89,5 +114,5 @@ def _set_mark(datagram_socket: socket.socket, mark: int) -> None:
         datagram_socket.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
     except PermissionError as exc:
         raise FirewallMarkError(
-            exc.errno, f"the firewall mark {mark:#x} needs CAP_NET_ADMIN; run as root"
+            exc.errno, f"the firewall mark {mark} needs CAP_NET_ADMIN; run as root"
         ) from exc

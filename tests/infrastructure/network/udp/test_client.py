@@ -8,7 +8,12 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from application.network.connection.transport import DialError, ResolutionError, TransportError
+from application.network.connection.transport import (
+    DialError,
+    DialForbiddenError,
+    ResolutionError,
+    TransportError,
+)
 from domain.addressing.endpoint import Endpoint
 from domain.settings.profile import ServerAddress
 from infrastructure.network.udp import client as client_module
@@ -117,7 +122,7 @@ def test_a_mark_without_the_right_to_set_it_is_a_dial_error() -> None:
     dialer = UdpDialer(
         mark=0x7467, open_socket=lambda family: FaultySocket(family, frozenset({socket.SO_MARK}))
     )
-    with pytest.raises(DialError, match="the firewall mark 0x7467 needs CAP_NET_ADMIN; run as root"):
+    with pytest.raises(DialForbiddenError, match="the firewall mark 29799 needs CAP_NET_ADMIN; run as root"):
         asyncio.run(dialer.dial(Endpoint("127.0.0.1", 7)))
 
 

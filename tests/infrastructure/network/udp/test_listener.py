@@ -131,7 +131,7 @@ def test_what_the_listener_sends_carries_the_firewall_mark() -> None:
 
 def test_a_mark_without_the_right_to_set_it_is_a_bind_error() -> None:
     opener = Opener(privileged_options=frozenset({socket.SO_MARK}))
-    with pytest.raises(UdpBindError, match="the firewall mark 0x7467 needs CAP_NET_ADMIN"):
+    with pytest.raises(UdpBindError, match="the firewall mark 29799 needs CAP_NET_ADMIN"):
         BoundUdpListener.bind("127.0.0.1", 0, mark=0x7467, open_socket=opener)
     assert opener.opened[0].fileno() == -1
 
