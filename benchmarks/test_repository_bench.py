@@ -13,6 +13,7 @@ from domain.noise.keys import EpochKeys, Role, SessionId
 from domain.session.datagram import DatagramSession
 from infrastructure.cryptography.primitives import PycaPrimitives
 from tests.adapters.egress import RecordingEgress
+from tests.application.bed import idle_rekey
 
 IPV4_SUBNET = IPv4Network("10.0.0.0/16")
 IPV6_SUBNET = IPv6Network("fd00:1::/64")
@@ -22,15 +23,17 @@ PRIMITIVES = PycaPrimitives()
 def repository_of(count: int) -> SessionRepository:
     sessions = SessionRepository()
     for client_id in range(1, count + 1):
+        peer = Peer(public_key=client_id.to_bytes(32), client_id=client_id)
         session_id = SessionId(client_id.to_bytes(8) * 4)
         crypto = DatagramSession(PRIMITIVES, Role.SERVER, session_id, EpochKeys(bytes(32), bytes(32)))
         sessions.add(
             PeerSession(
-                peer=Peer(public_key=client_id.to_bytes(32), client_id=client_id),
+                peer=peer,
                 route_id=crypto.route_id,
                 addresses=client_addresses(IPV4_SUBNET, IPV6_SUBNET, client_id),
                 crypto=crypto,
                 egress=RecordingEgress(Endpoint("192.0.2.1", client_id)),
+                rekey=idle_rekey(peer),
                 now_s=0.0,
             )
         )

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from application.network.connection.transport import DialForbiddenError
 from application.network.routing.tun import TunError
 from application.network.udp.listener import UdpError
 from application.runtime.configuration import ConfigurationError, HostUnknownError
@@ -33,7 +34,15 @@ from presentation.cli.commands import CommandError, Commands, GeneratedClient
 from tungo.container import ClientContainer, ServerContainer
 
 # What a user can do something about; anything else is a defect and keeps its traceback.
-_EXPECTED: Final = (ConfigurationError, GenerationError, HostUnknownError, HostError, TunError, UdpError)
+_EXPECTED: Final = (
+    ConfigurationError,
+    DialForbiddenError,
+    GenerationError,
+    HostError,
+    HostUnknownError,
+    TunError,
+    UdpError,
+)
 
 
 class ContainerCommands:
@@ -56,7 +65,7 @@ class ContainerCommands:
                 )
             for slot in sorted(settings.enabled - {TransportProtocol.UDP}, key=lambda slot: slot.value):
                 self._log.warning("this version does not serve this transport", transport=slot.value)
-            container = ServerContainer(settings=settings)
+            container = ServerContainer(settings=settings, path=store.path)
             _run(container.server().run(), self._log)
 
     def run_client(self, config_dir: str, log_level: LogLevel) -> None:

@@ -9,6 +9,7 @@ signature.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeAlias
 
 from dependency_injector import containers, providers
@@ -16,7 +17,7 @@ from dependency_injector import containers, providers
 from application.client.connect import ClientTunnel
 from application.client.handshake import DatagramHandshake
 from application.network.connection.crypto import SessionCrypto
-from application.network.connection.handshake import Handshake
+from application.network.connection.handshake import Established, Handshake
 from application.network.connection.transport import Dialer
 from application.network.routing.counters import TunnelCounters
 from application.network.routing.router import Router
@@ -24,17 +25,23 @@ from application.network.routing.tun import TunManager
 from application.network.routing.worker import ClientWorkerFactory, ServerWorkerFactory
 from application.network.udp.listener import UdpListener
 from application.runtime.clock import Clock
+from application.runtime.configuration import ConfigurationChanges, ServerConfiguration
 from application.runtime.entropy import Entropy
 from application.runtime.log import EventLog
+from application.server.access import AccessControl
+from application.server.follow import FollowConfiguration
 from application.server.serve import Server, UdpServerTunnel
 from application.server.sessions import SessionRepository
 from domain.addressing.tunnel import server_addresses
 from domain.noise.client import ClientHandshake
 from domain.noise.cookie import CookieJar
-from domain.noise.keys import EpochKeys, KeyPair, Role, SessionId
+from domain.noise.keys import EpochKeys, Role, SessionId
 from domain.noise.message import Capability
 from domain.noise.primitives import KEY_BYTES, Primitives
-from domain.noise.server import ServerHandshake
+from domain.noise.server import Accepted, ServerHandshake
+from domain.rekey.client import ClientRekey
+from domain.rekey.rules import Carrier, RekeyVersion
+from domain.rekey.server import ServerRekey
 from domain.session.datagram import DatagramSession
 from domain.settings.client import ClientSettings
 from domain.settings.server import ServerSettings
@@ -43,6 +50,8 @@ from infrastructure.cryptography.primitives import PycaPrimitives
 from infrastructure.logging.text import TextEventLog
 from infrastructure.network.udp.client import UdpDialer
 from infrastructure.network.udp.listener import BoundUdpListener
+from infrastructure.pal.configuration.store import ServerConfigurationStore
+from infrastructure.pal.configuration.watching import PolledFile
 from infrastructure.pal.linux.clock import SystemClock
 from infrastructure.pal.tunnel.client.tun_manager import FIREWALL_MARK, ClientTunManager
 from infrastructure.pal.tunnel.client.worker_factory import PalClientWorkerFactory
@@ -54,8 +63,11 @@ CryptoFor: TypeAlias = Callable[[SessionId, EpochKeys], SessionCrypto]
 OpenListener: TypeAlias = Callable[[], UdpListener]
 NewHandshake: TypeAlias = Callable[[], ClientHandshake]
 
+RekeyForClient: TypeAlias = Callable[[Established], ClientRekey]
+RekeyForServer: TypeAlias = Callable[[Accepted], ServerRekey]
+
 # What this program can do of what the protocol can negotiate.
-CAPABILITIES = frozenset[Capability]()
+CAPABILITIES = frozenset({Capability.REKEY_V2})
 
 
 def build_datagram_crypto(primitives: Primitives, role: Role) -> CryptoFor:
@@ -77,12 +89,29 @@ def build_dialer() -> Dialer:
     return UdpDialer(mark=FIREWALL_MARK)
 
 
+def build_client_rekey(settings: ClientSettings, primitives: Primitives, clock: Clock) -> RekeyForClient:
+    """A new rekey machine for each session."""
+
+    def rekey_for(established: Established) -> ClientRekey:
+        return ClientRekey(
+            primitives,
+            settings.key_pair,
+            settings.server_public_key,
+            version=RekeyVersion.V2 if established.rekey_v2 else RekeyVersion.V1,
+            carrier=Carrier.DATAGRAM,
+            keys=established.keys,
+            now_s=clock.monotonic_s(),
+            interval_s=settings.rekey_interval_s,
+        )
+
+    return rekey_for
+
+
 def build_handshake_machine(settings: ClientSettings, primitives: Primitives) -> NewHandshake:
     """A new handshake machine for each path."""
-    static = KeyPair(private=settings.private_key, public=settings.public_key)
 
     def new() -> ClientHandshake:
-        return ClientHandshake(primitives, settings.server_public_key, static, CAPABILITIES)
+        return ClientHandshake(primitives, settings.server_public_key, settings.key_pair, CAPABILITIES)
 
     return new
 
@@ -106,13 +135,19 @@ def build_client_tun_manager(settings: ClientSettings, log: EventLog) -> TunMana
 
 
 def build_client_workers(
-    settings: ClientSettings, clock: Clock, counters: TunnelCounters
+    settings: ClientSettings,
+    rekey_for: RekeyForClient,
+    clock: Clock,
+    entropy: Entropy,
+    counters: TunnelCounters,
 ) -> ClientWorkerFactory:
     """Workers with the client's buffers."""
     return PalClientWorkerFactory(
         addresses=settings.addresses,
         mtu_bytes=settings.active.interface_mtu_bytes,
+        rekey_for=rekey_for,
         clock=clock,
+        entropy=entropy,
         counters=counters,
     )
 
@@ -160,11 +195,31 @@ def build_server_handshake(
     """The responder of the whole process."""
     return ServerHandshake(
         primitives,
-        KeyPair(private=settings.private_key, public=settings.public_key),
+        settings.key_pair,
         settings.access_list(),
         CookieJar(entropy.random_bytes(KEY_BYTES)),
         supported=CAPABILITIES,
     )
+
+
+def build_server_rekey(
+    settings: ServerSettings, handshake: ServerHandshake, primitives: Primitives
+) -> RekeyForServer:
+    """A new rekey machine for each session, which asks the access list of the moment."""
+
+    def rekey_for(accepted: Accepted) -> ServerRekey:
+        peer = accepted.peer
+        return ServerRekey(
+            primitives,
+            settings.key_pair,
+            peer.public_key,
+            version=RekeyVersion.V2 if accepted.rekey_v2 else RekeyVersion.V1,
+            carrier=Carrier.DATAGRAM,
+            keys=accepted.keys,
+            still_admitted=lambda: handshake.access_list.admits(peer),
+        )
+
+    return rekey_for
 
 
 def build_server_tun_manager(settings: ServerSettings, log: EventLog) -> TunManager:
@@ -178,6 +233,7 @@ def build_server_workers(
     handshake: ServerHandshake,
     sessions: SessionRepository,
     crypto_for: CryptoFor,
+    rekey_for: RekeyForServer,
     entropy: Entropy,
     clock: Clock,
     counters: TunnelCounters,
@@ -189,6 +245,7 @@ def build_server_workers(
         handshake=handshake,
         sessions=sessions,
         crypto_for=crypto_for,
+        rekey_for=rekey_for,
         entropy=entropy,
         clock=clock,
         counters=counters,
@@ -201,6 +258,7 @@ def build_server(
     tun_manager: TunManager,
     workers: ServerWorkerFactory,
     router: Router,
+    follow: FollowConfiguration,
     log: EventLog,
 ) -> Server:
     """The server with its one transport."""
@@ -213,8 +271,31 @@ def build_server(
                 router=router,
                 log=log,
             )
-        ]
+        ],
+        follow,
     )
+
+
+def build_follow(
+    configuration: ServerConfiguration,
+    changes: ConfigurationChanges,
+    handshake: ServerHandshake,
+    sessions: SessionRepository,
+    log: EventLog,
+) -> FollowConfiguration:
+    """Revocation as soon as the configuration says so."""
+    access = AccessControl(handshake=handshake, sessions=[sessions], log=log)
+    return FollowConfiguration(configuration=configuration, changes=changes, access=access, log=log)
+
+
+def build_configuration(path: Path, primitives: Primitives, log: EventLog) -> ServerConfiguration:
+    """The server's file."""
+    return ServerConfigurationStore(path, primitives.public_key, log)
+
+
+def build_changes(path: Path) -> ConfigurationChanges:
+    """Looks at the server's file."""
+    return PolledFile(path)
 
 
 class CommonContainer(containers.DeclarativeContainer):
@@ -250,8 +331,16 @@ class ClientContainer(CommonContainer):
     tun_manager: providers.Provider[TunManager] = providers.Singleton(
         build_client_tun_manager, settings, CommonContainer.log
     )
+    rekey_for: providers.Provider[RekeyForClient] = providers.Singleton(
+        build_client_rekey, settings, CommonContainer.primitives, CommonContainer.clock
+    )
     workers: providers.Provider[ClientWorkerFactory] = providers.Singleton(
-        build_client_workers, settings, CommonContainer.clock, CommonContainer.counters
+        build_client_workers,
+        settings,
+        rekey_for,
+        CommonContainer.clock,
+        CommonContainer.entropy,
+        CommonContainer.counters,
     )
     tunnel: providers.Provider[ClientTunnel] = providers.Singleton(
         build_client_tunnel,
@@ -268,14 +357,18 @@ class ClientContainer(CommonContainer):
 
 
 class ServerContainer(CommonContainer):
-    """`tungo server`. ``settings`` must be given."""
+    """`tungo server`. ``settings``, and the ``path`` of the file that they come from, must be given."""
 
+    path: providers.Provider[Path] = providers.Dependency(instance_of=Path)
     settings: providers.Provider[ServerSettings] = providers.Dependency(instance_of=ServerSettings)
     crypto_for: providers.Provider[CryptoFor] = providers.Singleton(
         build_datagram_crypto, CommonContainer.primitives, Role.SERVER
     )
     handshake: providers.Provider[ServerHandshake] = providers.Singleton(
         build_server_handshake, settings, CommonContainer.primitives, CommonContainer.entropy
+    )
+    rekey_for: providers.Provider[RekeyForServer] = providers.Singleton(
+        build_server_rekey, settings, handshake, CommonContainer.primitives
     )
     sessions: providers.Provider[SessionRepository] = providers.Singleton(SessionRepository)
     open_listener: providers.Provider[OpenListener] = providers.Singleton(build_open_listener, settings)
@@ -288,10 +381,18 @@ class ServerContainer(CommonContainer):
         handshake,
         sessions,
         crypto_for,
+        rekey_for,
         CommonContainer.entropy,
         CommonContainer.clock,
         CommonContainer.counters,
         CommonContainer.log,
+    )
+    configuration: providers.Provider[ServerConfiguration] = providers.Singleton(
+        build_configuration, path, CommonContainer.primitives, CommonContainer.log
+    )
+    changes: providers.Provider[ConfigurationChanges] = providers.Singleton(build_changes, path)
+    follow: providers.Provider[FollowConfiguration] = providers.Singleton(
+        build_follow, configuration, changes, handshake, sessions, CommonContainer.log
     )
     server: providers.Provider[Server] = providers.Singleton(
         build_server,
@@ -299,5 +400,6 @@ class ServerContainer(CommonContainer):
         tun_manager,
         workers,
         CommonContainer.router,
+        follow,
         CommonContainer.log,
     )

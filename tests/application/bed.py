@@ -20,7 +20,11 @@ from domain.addressing.tunnel import client_addresses
 from domain.noise.client import ClientHandshake
 from domain.noise.cookie import CookieJar
 from domain.noise.keys import EpochKeys, KeyPair, Role, SessionId
-from domain.noise.server import ServerHandshake
+from domain.noise.message import Capability
+from domain.noise.server import Accepted, ServerHandshake
+from domain.rekey.client import ClientRekey
+from domain.rekey.rules import Carrier, RekeyVersion
+from domain.rekey.server import ServerRekey
 from domain.session.datagram import DatagramSession
 from domain.session.liveness import ClientLiveness
 from domain.settings.profile import ServerAddress, TransportProfile, TransportProtocol
@@ -47,6 +51,7 @@ PROFILE = TransportProfile(
     dial_timeout_ms=5000,
 )
 PRIMITIVES = PycaPrimitives()
+CAPABILITIES = frozenset({Capability.REKEY_V2})
 
 
 def key_pair(number: int) -> KeyPair:
@@ -54,6 +59,19 @@ def key_pair(number: int) -> KeyPair:
 
 
 SERVER_KEYS = key_pair(200)
+
+
+def idle_rekey(peer: Peer) -> ServerRekey:
+    """A rekey machine that nobody is going to use."""
+    return ServerRekey(
+        PRIMITIVES,
+        SERVER_KEYS,
+        peer.public_key,
+        version=RekeyVersion.V2,
+        carrier=Carrier.DATAGRAM,
+        keys=EpochKeys(bytes(32), bytes(32)),
+        still_admitted=lambda: True,
+    )
 
 
 def ipv4_packet(source: str, destination: str, payload: bytes = b"payload") -> bytes:
@@ -78,13 +96,14 @@ class ServerEnd:
         self.log = RememberingLog()
         entropy = SeededEntropy(7)
         self.handshake = ServerHandshake(
-            PRIMITIVES, SERVER_KEYS, AccessList(peers), CookieJar(bytes(32)), supported=frozenset()
+            PRIMITIVES, SERVER_KEYS, AccessList(peers), CookieJar(bytes(32)), supported=CAPABILITIES
         )
         registrar = Registrar(
             profile=PROFILE,
             handshake=self.handshake,
             sessions=self.sessions,
             crypto_for=_datagrams(Role.SERVER),
+            rekey_for=self._rekey_for,
             entropy=entropy,
             clock=clock,
             counters=self.counters,
@@ -101,8 +120,20 @@ class ServerEnd:
             ),
             packets=DatagramBuffer.allocate(BATCH, 1536),
             clock=clock,
+            entropy=entropy,
             counters=self.counters,
             log=self.log,
+        )
+
+    def _rekey_for(self, accepted: Accepted) -> ServerRekey:
+        return ServerRekey(
+            PRIMITIVES,
+            SERVER_KEYS,
+            accepted.peer.public_key,
+            version=RekeyVersion.V2 if accepted.rekey_v2 else RekeyVersion.V1,
+            carrier=Carrier.DATAGRAM,
+            keys=accepted.keys,
+            still_admitted=lambda: self.handshake.access_list.admits(accepted.peer),
         )
 
     def drain(self) -> None:
@@ -136,7 +167,7 @@ class ClientEnd:
         transport = await self.dialer.dial(SERVER)
         handshake = DatagramHandshake(
             machine=lambda: ClientHandshake(
-                PRIMITIVES, SERVER_KEYS.public, key_pair(self.client_id), frozenset()
+                PRIMITIVES, SERVER_KEYS.public, key_pair(self.client_id), CAPABILITIES
             ),
             crypto_for=_datagrams(Role.CLIENT),
             timeout_s=5.0,
@@ -157,13 +188,25 @@ class ClientEnd:
             transport=transport,
             crypto=established.crypto,
             control=ClientControl(
-                crypto=established.crypto, liveness=ClientLiveness(self.clock.monotonic_s())
+                crypto=established.crypto,
+                egress=transport.egress(),
+                liveness=ClientLiveness(self.clock.monotonic_s()),
+                rekey=ClientRekey(
+                    PRIMITIVES,
+                    key_pair(self.client_id),
+                    SERVER_KEYS.public,
+                    version=RekeyVersion.V2 if established.rekey_v2 else RekeyVersion.V1,
+                    carrier=Carrier.DATAGRAM,
+                    keys=established.keys,
+                    now_s=self.clock.monotonic_s(),
+                ),
+                clock=self.clock,
+                entropy=self.entropy,
             ),
             sources=AllowedSources(
                 self.addresses.ipv4.ip, self.addresses.ipv6.ip if self.addresses.ipv6 else None
             ),
             packets=DatagramBuffer.allocate(BATCH, 1536),
-            clock=self.clock,
             counters=self.counters,
         )
 
@@ -190,8 +233,8 @@ def _datagrams(role: Role) -> Callable[[SessionId, EpochKeys], DatagramSession]:
 class Bed:
     """One server and ``count`` connected clients."""
 
-    def __init__(self, count: int = 1) -> None:
-        self.network = FakeNetwork()
+    def __init__(self, count: int = 1, seed: int = 0) -> None:
+        self.network = FakeNetwork(seed)
         self.clock = FakeClock()
         self.peers = [Peer(key_pair(n).public, n, f"client-{n}") for n in range(1, count + 1)]
         self.server = ServerEnd(self.network, self.clock, self.peers)

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 from dataclasses import replace
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import get_type_hints
 
 import pytest
@@ -101,7 +102,7 @@ def test_a_provider_gives_its_callable_what_it_takes_and_promises_what_it_return
 
 
 def test_everything_can_be_built_for_real() -> None:
-    assert isinstance(ServerContainer(settings=server_settings()).server(), Server)
+    assert isinstance(ServerContainer(settings=server_settings(), path=Path("absent.json")).server(), Server)
     assert isinstance(ClientContainer(settings=client_settings()).tunnel(), ClientTunnel)
 
 
@@ -116,7 +117,7 @@ def test_without_settings_nothing_is_built(container: type[containers.Declarativ
 def test_a_client_and_a_server_on_fakes_find_each_other() -> None:
     network = FakeNetwork()
     client_log, server_log = RememberingLog(), RememberingLog()
-    server = ServerContainer(settings=server_settings())
+    server = ServerContainer(settings=server_settings(), path=Path("absent.json"))
     client = ClientContainer(settings=client_settings())
     clock = FakeClock()
     tun_managers = FakeTunManager("server0"), FakeTunManager("client0")

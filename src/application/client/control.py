@@ -1,41 +1,91 @@
 """A client's side of everything in a session that is not an IP packet."""
 
+from typing import Final
+
 from application.network.connection.crypto import SessionCrypto
+from application.network.connection.egress import Egress
+from application.network.connection.rekeying import RekeyEndedError, carry_out
 from application.network.routing.worker import SessionEndedError
+from application.runtime.clock import Clock
+from application.runtime.entropy import Entropy
 from domain.packets.service import PING, ServicePacketType, type_of_untrusted
+from domain.rekey.client import ClientRekey
+from domain.rekey.effects import Effect
 from domain.session.datagram import OpenedBatch
 from domain.session.liveness import ClientLiveness, LivenessAction
+from domain.session.suspend import SuspendWatch
+
+# Ours: how soon after a resume the client notices it.
+SUSPEND_CHECK_S: Final = 1.0
+
+_KEEPALIVE: Final = frozenset({ServicePacketType.PING, ServicePacketType.PONG})
 
 
 class ClientControl:
-    """Turns service packets and timers into service packets to send, and into the end of the session.
+    """Keeps a session alive and its keys fresh; ends it when that cannot be done.
 
-    Plaintexts that it returns travel as ordinary frames in the current send epoch.
+    Every method may send, and raises SessionEndedError when the client should connect anew.
     """
 
-    def __init__(self, *, crypto: SessionCrypto, liveness: ClientLiveness) -> None:
+    def __init__(
+        self,
+        *,
+        crypto: SessionCrypto,
+        egress: Egress,
+        liveness: ClientLiveness,
+        rekey: ClientRekey,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
         self._crypto = crypto
+        self._egress = egress
         self._liveness = liveness
+        self._rekey = rekey
+        self._clock = clock
+        self._entropy = entropy
+        now_s = clock.monotonic_s()
+        self._suspend = SuspendWatch(monotonic_s=now_s, boottime_s=clock.boottime_s())
+        self._next_suspend_check_s = now_s + SUSPEND_CHECK_S
 
-    def observe(self, opened: OpenedBatch, now_s: float) -> list[bytes]:
-        """Take note of an opened batch. Raises SessionEndedError if the server has ended the session."""
-        if opened.authenticated:
-            self._liveness.authenticated(now_s)
-        for _epoch, plaintext in opened.service:
-            if type_of_untrusted(plaintext) is ServicePacketType.EPOCH_EXHAUSTED:
-                raise SessionEndedError("the server has no key generation left for this session")
-        return []
+    def observe(self, opened: OpenedBatch) -> None:
+        """Take note of an opened batch, whose service packets are dealt with here."""
+        if opened.highest_epoch is None:
+            return
+        now_s = self._clock.monotonic_s()
+        self._liveness.authenticated(now_s)
+        self._rekey.observe(opened.highest_epoch)
+        for epoch, plaintext in opened.service:
+            if type_of_untrusted(plaintext) not in _KEEPALIVE:
+                self._carry_out(self._rekey.receive(epoch, plaintext, now_s))
 
-    def handle_timer(self, now_s: float) -> list[bytes]:
-        """Whatever is due. Raises SessionEndedError when the server has been silent for too long."""
+    def handle_timer(self) -> None:
+        """Whatever is due."""
+        now_s = self._clock.monotonic_s()
+        self._check_suspend(now_s)
         match self._liveness.handle_timer(now_s):
             case LivenessAction.SEND_PING:
-                return [PING]
+                self._egress.send_batch(self._crypto.seal([PING]))
             case LivenessAction.DEAD:
                 raise SessionEndedError("nothing authentic came from the server for too long")
             case None:
-                return []
+                pass
+        if now_s >= self._rekey.next_deadline():
+            self._carry_out(self._rekey.handle_timer(now_s, self._entropy.random_bytes))
 
     def next_deadline_s(self) -> float:
         """When ``handle_timer`` is due, on the monotonic clock."""
-        return self._liveness.next_deadline_s()
+        return min(self._liveness.next_deadline_s(), self._rekey.next_deadline(), self._next_suspend_check_s)
+
+    def _check_suspend(self, now_s: float) -> None:
+        if now_s < self._next_suspend_check_s:
+            return
+        self._next_suspend_check_s = now_s + SUSPEND_CHECK_S
+        if self._suspend.has_slept(monotonic_s=now_s, boottime_s=self._clock.boottime_s()):
+            # The server has forgotten us if it was long, and the network may be another one.
+            raise SessionEndedError("this host was suspended")
+
+    def _carry_out(self, effects: list[Effect]) -> None:
+        try:
+            carry_out(effects, self._crypto, self._egress)
+        except RekeyEndedError as error:
+            raise SessionEndedError(str(error)) from error

@@ -11,7 +11,6 @@ from application.network.routing.tun import TunDevice
 from application.network.routing.worker import BATCHES_PER_WAKEUP, SessionEndedError, Worker
 from application.network.udp.listener import UdpError
 from application.network.udp.packet import Packet
-from application.runtime.clock import Clock
 from domain.addressing.sources import AllowedSources
 
 
@@ -30,7 +29,6 @@ class ClientWorker:
         control: ClientControl,
         sources: AllowedSources,
         packets: Sequence[Packet],
-        clock: Clock,
         counters: TunnelCounters,
     ) -> None:
         self._tun = tun
@@ -41,7 +39,6 @@ class ClientWorker:
         self._control = control
         self._sources = sources
         self._packets = packets
-        self._clock = clock
         self._counters = counters
 
     def tun_fileno(self) -> int:
@@ -77,7 +74,7 @@ class ClientWorker:
 
     def handle_timer(self) -> None:
         """See Worker."""
-        self._send(self._control.handle_timer(self._clock.monotonic_s()))
+        self._control.handle_timer()
 
     def next_deadline_s(self) -> float | None:
         """See Worker."""
@@ -89,22 +86,19 @@ class ClientWorker:
         counters.dropped_source += len(packets) - len(admitted)
         counters.packets_out += len(admitted)
         counters.bytes_out += sum(map(len, admitted))
-        self._send(admitted)
+        if admitted:
+            self._egress.send_batch(self._crypto.seal(admitted))
 
     def _forward_in(self, received: Sequence[Packet]) -> None:
         counters = self._counters
         frames = [packet.view[: packet.length] for packet in received if not packet.flags]
         counters.dropped_truncated += len(received) - len(frames)
         opened = self._crypto.open(frames)
-        self._send(self._control.observe(opened, self._clock.monotonic_s()))
+        self._control.observe(opened)
         if opened.packets:
             counters.packets_in += len(opened.packets)
             counters.bytes_in += sum(map(len, opened.packets))
             self._tun.write_batch(opened.packets)
-
-    def _send(self, plaintexts: Sequence[bytes]) -> None:
-        if plaintexts:
-            self._egress.send_batch(self._crypto.seal(plaintexts))
 
 
 _: type[Worker] = ClientWorker

@@ -75,3 +75,15 @@ class HostDetection(Protocol):
         HostUnknownError if there is no route in either family.
         """
         ...
+
+
+class ConfigurationChanges(Protocol):
+    """Tells when the stored configuration may have changed."""
+
+    async def wait(self) -> None:
+        """Return at the first change since the previous call returned, or since this object was made.
+
+        Several changes in a short time may be reported once; never none. A configuration that vanishes or
+        comes back has changed. Cancelling loses nothing.
+        """
+        ...

@@ -12,12 +12,12 @@ from application.network.udp.listener import UdpListener
 from application.network.udp.packet import Packet
 from application.network.udp.registration import Registration
 from application.runtime.clock import Clock
+from application.runtime.entropy import Entropy
 from application.runtime.log import EventLog
-from application.server.control import answers_to
+from application.server.control import attend
 from application.server.sessions import PeerSession, SessionRepository
 from domain.addressing.endpoint import Endpoint
 from domain.packets.ip import by_destination
-from domain.session.datagram import OpenedBatch
 from domain.session.identifiers import ROUTE_ID_BYTES
 from domain.session.liveness import SERVER_REAPER_PERIOD_S
 
@@ -40,6 +40,7 @@ class ServerWorker:
         registration: Registration,
         packets: Sequence[Packet],
         clock: Clock,
+        entropy: Entropy,
         counters: TunnelCounters,
         log: EventLog,
     ) -> None:
@@ -50,6 +51,7 @@ class ServerWorker:
         self._registration = registration
         self._packets = packets
         self._clock = clock
+        self._entropy = entropy
         self._counters = counters
         self._log = log
         self._next_reap_s = clock.monotonic_s() + SERVER_REAPER_PERIOD_S
@@ -141,15 +143,14 @@ class ServerWorker:
 
     def _open(self, session: PeerSession, group: list[Packet], now_s: float) -> list[bytes]:
         opened = session.crypto.open([packet.view[: packet.length] for packet in group])
-        if not opened.authenticated:
+        if opened.highest_epoch is None:
             return []
         session.last_authenticated_s = now_s
         if not session.proven:
             self._prove(session)
         if opened.newest >= 0:
             self._roam(session, group[opened.newest].endpoint)
-        if opened.service:
-            self._answer(session, opened)
+        attend(session, opened, opened.highest_epoch, self._entropy)
         admitted = session.sources.admitted(opened.packets)
         self._counters.dropped_source += len(opened.packets) - len(admitted)
         return admitted
@@ -173,11 +174,6 @@ class ServerWorker:
         if endpoint != session.egress.endpoint:
             session.egress.endpoint = endpoint
             self._log.info("client moved", client_id=session.peer.client_id, endpoint=str(endpoint))
-
-    def _answer(self, session: PeerSession, opened: OpenedBatch) -> None:
-        answers = answers_to(opened)
-        if answers:
-            session.egress.send_batch(session.crypto.seal(answers))
 
 
 _: type[Worker] = ServerWorker

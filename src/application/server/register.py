@@ -11,6 +11,7 @@ from application.server.sessions import PeerSession, SessionRepository
 from domain.addressing.tunnel import AddressingError, client_addresses
 from domain.noise.keys import EpochKeys, SessionId
 from domain.noise.server import Accepted, Challenge, HandshakeRejectedError, ServerHandshake
+from domain.rekey.server import ServerRekey
 from domain.session.identifiers import route_id_of
 from domain.settings.profile import TransportProfile
 
@@ -18,7 +19,8 @@ from domain.settings.profile import TransportProfile
 class Registrar:
     """Answers handshakes of one listener and registers who is allowed in.
 
-    ``crypto_for`` makes the session's frames for the listener's kind of transport.
+    ``crypto_for`` makes the session's frames and ``rekey_for`` its rekey machine, both for the listener's
+    kind of transport.
     """
 
     def __init__(
@@ -28,6 +30,7 @@ class Registrar:
         handshake: ServerHandshake,
         sessions: SessionRepository,
         crypto_for: Callable[[SessionId, EpochKeys], SessionCrypto],
+        rekey_for: Callable[[Accepted], ServerRekey],
         entropy: Entropy,
         clock: Clock,
         counters: TunnelCounters,
@@ -36,6 +39,7 @@ class Registrar:
         self._handshake = handshake
         self._sessions = sessions
         self._crypto_for = crypto_for
+        self._rekey_for = rekey_for
         self._entropy = entropy
         self._clock = clock
         self._counters = counters
@@ -78,6 +82,7 @@ class Registrar:
             addresses=addresses,
             crypto=self._crypto_for(accepted.session_id, accepted.keys),
             egress=egress,
+            rekey=self._rekey_for(accepted),
             now_s=now_s,
         )
         self._counters.handshakes_accepted += 1

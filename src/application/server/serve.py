@@ -9,6 +9,7 @@ from application.network.routing.tun import TunManager
 from application.network.routing.worker import ServerWorkerFactory
 from application.network.udp.listener import UdpListener
 from application.runtime.log import EventLog
+from application.server.follow import FollowConfiguration
 
 
 class ServerTunnel(Protocol):
@@ -52,15 +53,20 @@ class UdpServerTunnel:
 
 
 class Server:
-    """All tunnels of one server process; the first that fails stops the others."""
+    """All tunnels of one server process; the first that fails stops the others.
 
-    def __init__(self, tunnels: Sequence[ServerTunnel]) -> None:
+    ``follow`` keeps the access list up to date meanwhile.
+    """
+
+    def __init__(self, tunnels: Sequence[ServerTunnel], follow: FollowConfiguration) -> None:
         self._tunnels = tunnels
+        self._follow = follow
 
     async def run(self) -> None:
         """Serve until cancelled. Raises the UdpError or TunError of the first tunnel that failed."""
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow.run())
                 for tunnel in self._tunnels:
                     group.create_task(tunnel.run())
         except ExceptionGroup as failures:

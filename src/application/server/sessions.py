@@ -8,6 +8,7 @@ from application.network.connection.egress import RoamingEgress
 from domain.addressing.peers import Peer
 from domain.addressing.sources import AllowedSources
 from domain.addressing.tunnel import TunnelAddresses
+from domain.rekey.server import ServerRekey
 from domain.session.identifiers import RouteId
 from domain.session.liveness import is_idle
 
@@ -31,6 +32,7 @@ class PeerSession:
         "last_authenticated_s",
         "peer",
         "proven",
+        "rekey",
         "route_id",
         "sources",
     )
@@ -43,6 +45,7 @@ class PeerSession:
         addresses: TunnelAddresses,
         crypto: SessionCrypto,
         egress: RoamingEgress,
+        rekey: ServerRekey,
         now_s: float,
     ) -> None:
         self.peer = peer
@@ -50,6 +53,7 @@ class PeerSession:
         self.addresses = addresses
         self.crypto = crypto
         self.egress = egress
+        self.rekey = rekey
         self.sources = AllowedSources(addresses.ipv4.ip, addresses.ipv6.ip if addresses.ipv6 else None)
         self.last_authenticated_s = now_s
         self.proven = False

@@ -43,14 +43,7 @@ class AccessList:
         """The entry of this key, enabled or not; None for a stranger."""
         return self._by_key.get(public_key)
 
-    def revoked_by(self, newer: "AccessList") -> list[Peer]:
-        """The peers enabled here that ``newer`` no longer admits under the same client id."""
-        revoked: list[Peer] = []
-        for key, peer in self._by_key.items():
-            successor = newer.find(key)
-            still_admitted = (
-                successor is not None and successor.enabled and successor.client_id == peer.client_id
-            )
-            if peer.enabled and not still_admitted:
-                revoked.append(peer)
-        return revoked
+    def admits(self, peer: Peer) -> bool:
+        """Whether a session that was opened as ``peer`` may go on: same key, same client id, enabled."""
+        entry = self._by_key.get(peer.public_key)
+        return entry is not None and entry.enabled and entry.client_id == peer.client_id

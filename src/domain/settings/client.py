@@ -1,9 +1,17 @@
 """What a client is told by its configuration (platform specification 3)."""
 
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from domain.addressing.tunnel import TunnelAddresses, client_addresses
+from domain.noise.keys import KeyPair
+from domain.rekey.rules import REKEY_INTERVAL_S
 from domain.settings.profile import TransportProfile, TransportProtocol
+
+# The protocol's (specification 5.1).
+DEFAULT_REKEY_INTERVAL_S: Final = int(REKEY_INTERVAL_S)
+# Ours: keys that live for more than a day are keys that are never changed.
+LONGEST_REKEY_INTERVAL_S: Final = 24 * 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +20,7 @@ class ClientSettings:
 
     ``protocol`` selects the profile in use; the two others are carried along and not examined. ``client_id``
     must equal the server's entry for ``public_key``, or every packet is dropped there. Keys are 32 bytes.
+    ``rekey_interval_s`` is how long a session keeps its keys; the Go program has it fixed.
     """
 
     client_id: int
@@ -22,6 +31,12 @@ class ClientSettings:
     server_public_key: bytes
     public_key: bytes
     private_key: bytes = field(repr=False)
+    rekey_interval_s: int = DEFAULT_REKEY_INTERVAL_S
+
+    @property
+    def key_pair(self) -> KeyPair:
+        """This client's static keys."""
+        return KeyPair(private=self.private_key, public=self.public_key)
 
     @property
     def slots(self) -> tuple[tuple[TransportProtocol, TransportProfile], ...]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from domain.addressing.peers import AccessList, Peer
+from domain.noise.keys import KeyPair
 from domain.settings.profile import TransportProfile, TransportProtocol
 
 
@@ -24,6 +25,11 @@ class ServerSettings:
     private_key: bytes = field(repr=False)
     client_counter: int
     peers: tuple[Peer, ...]
+
+    @property
+    def key_pair(self) -> KeyPair:
+        """This server's static keys; ValueError before it has any."""
+        return KeyPair(private=self.private_key, public=self.public_key)
 
     @property
     def slots(self) -> tuple[tuple[TransportProtocol, TransportProfile], ...]:

@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import TypeAlias
 
 from domain.addressing.tunnel import FIRST_CLIENT_ID, ClientIdError, client_addresses, last_client_id
-from domain.settings.client import ClientSettings
+from domain.settings.client import LONGEST_REKEY_INTERVAL_S, ClientSettings
 from domain.settings.errors import Problem, SettingsError, shown
 from domain.settings.host import DOMAIN_EXPECTATION, HOST_EXPECTATION, HostError, is_domain, parse_host
 from domain.settings.profile import (
@@ -181,6 +181,9 @@ def _client_problems(settings: ClientSettings, public_key_of: PublicKeyOf) -> It
     yield from key_pair_problems(
         "ClientPublicKey", settings.public_key, "ClientPrivateKey", settings.private_key, public_key_of
     )
+    if not 1 <= settings.rekey_interval_s <= LONGEST_REKEY_INTERVAL_S:
+        expected = f"1 to {LONGEST_REKEY_INTERVAL_S} seconds"
+        yield Problem("RekeyIntervalSeconds", shown(settings.rekey_interval_s), expected)
     yield from interface_name_problems(path, profile.interface_name)
     if not profile.server:
         yield Problem(f"{path}.Server", "empty", "Domain, IPv4 or IPv6 to say where the server is")

@@ -11,6 +11,7 @@ from domain.session.datagram import DatagramSession
 from domain.session.liveness import SERVER_IDLE_LIMIT_S
 from infrastructure.cryptography.primitives import PycaPrimitives
 from tests.adapters.egress import RecordingEgress
+from tests.application.bed import idle_rekey
 
 ALICE = Peer(public_key=b"a" * 32, client_id=1, name="alice")
 BOB = Peer(public_key=b"b" * 32, client_id=2, name="bob")
@@ -27,6 +28,7 @@ def session(peer: Peer, number: int, now_s: float = 0.0) -> PeerSession:
         addresses=client_addresses(IPV4, IPV6, peer.client_id),
         crypto=crypto,
         egress=RecordingEgress(Endpoint("192.0.2.7", 4000 + number)),
+        rekey=idle_rekey(peer),
         now_s=now_s,
     )
 

@@ -24,8 +24,8 @@ from infrastructure.pal.configuration.schema import (
     ServerDocument,
 )
 
-NO_SERVER_FILE: Final = "'tungo s gen' makes it together with a first client"
-NO_CLIENT_FILE: Final = "run 'tungo s gen' on the server and save here what it prints"
+NO_SERVER_FILE: Final = "'tungo server gen' makes it together with a first client"
+NO_CLIENT_FILE: Final = "run 'tungo server gen' on the server and save here what it prints"
 
 _SLOTS: Final = (TransportProtocol.TCP, TransportProtocol.UDP, TransportProtocol.WS)
 
@@ -146,6 +146,7 @@ def _client_settings(document: ClientDocument) -> ClientSettings:
         server_public_key=document.server_public_key,
         public_key=document.public_key,
         private_key=document.private_key,
+        rekey_interval_s=document.rekey_interval_s,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, model_validator
 
+from domain.settings.client import DEFAULT_REKEY_INTERVAL_S
 from infrastructure.pal.configuration.notation import (
     ENCRYPTION,
     EncryptionName,
@@ -112,3 +113,5 @@ class ClientDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
     protocol: ProtocolName = Field(default=None, alias="Protocol")
     public_key: Key = Field(default=b"", alias="ClientPublicKey")
     private_key: Key = Field(default=b"", alias="ClientPrivateKey", repr=False)
+    # Ours: the Go program does not know it and leaves it alone.
+    rekey_interval_s: WholeNumber = Field(default=DEFAULT_REKEY_INTERVAL_S, alias="RekeyIntervalSeconds")

@@ -9,7 +9,7 @@ import json
 from typing import Final, TypeAlias
 
 from domain.addressing.peers import Peer
-from domain.settings.client import ClientSettings
+from domain.settings.client import DEFAULT_REKEY_INTERVAL_S, ClientSettings
 from domain.settings.profile import ServerAddress, TransportProfile, TransportProtocol
 from domain.settings.server import ServerSettings
 from infrastructure.pal.configuration.notation import ENCRYPTION
@@ -68,6 +68,8 @@ def client_json(settings: ClientSettings) -> str:
         "ClientPublicKey": _key(settings.public_key),
         "ClientPrivateKey": _key(settings.private_key),
     }
+    if settings.rekey_interval_s != DEFAULT_REKEY_INTERVAL_S:
+        document["RekeyIntervalSeconds"] = settings.rekey_interval_s
     return json.dumps(document, indent=_CLIENT_INDENT, ensure_ascii=False)
 
 

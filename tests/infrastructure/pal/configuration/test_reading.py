@@ -305,9 +305,11 @@ def test_the_cause_of_an_error_does_not_quote_the_file_either() -> None:
 
 
 def test_a_missing_file_is_its_own_error_and_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationMissingError, match="does not exist; 'tungo s gen' makes it"):
+    with pytest.raises(ConfigurationMissingError, match="does not exist; 'tungo server gen' makes it"):
         read_server(tmp_path / "server_configuration.json", public_key_of)
-    with pytest.raises(ConfigurationMissingError, match="does not exist; run 'tungo s gen' on the server"):
+    with pytest.raises(
+        ConfigurationMissingError, match="does not exist; run 'tungo server gen' on the server"
+    ):
         read_client(tmp_path / "client_configuration.json", public_key_of)
 
 

@@ -1,5 +1,7 @@
 """Puts a client's worker together on this platform."""
 
+from collections.abc import Callable
+
 from application.client.control import ClientControl
 from application.client.forward import ClientWorker
 from application.network.connection.handshake import Established
@@ -7,8 +9,10 @@ from application.network.routing.counters import TunnelCounters
 from application.network.routing.tun import TunDevice
 from application.network.routing.worker import ClientWorkerFactory, Worker
 from application.runtime.clock import Clock
+from application.runtime.entropy import Entropy
 from domain.addressing.sources import AllowedSources
 from domain.addressing.tunnel import TunnelAddresses
+from domain.rekey.client import ClientRekey
 from domain.session.liveness import ClientLiveness
 from infrastructure.network.udp.buffers import DatagramBuffer
 from infrastructure.tunnel.sizes import BATCH_SIZE, datagram_buffer_bytes
@@ -18,10 +22,19 @@ class PalClientWorkerFactory:
     """Owns the receive buffers, which every session of the client uses in turn."""
 
     def __init__(
-        self, *, addresses: TunnelAddresses, mtu_bytes: int, clock: Clock, counters: TunnelCounters
+        self,
+        *,
+        addresses: TunnelAddresses,
+        mtu_bytes: int,
+        rekey_for: Callable[[Established], ClientRekey],
+        clock: Clock,
+        entropy: Entropy,
+        counters: TunnelCounters,
     ) -> None:
         self._addresses = addresses
+        self._rekey_for = rekey_for
         self._clock = clock
+        self._entropy = entropy
         self._counters = counters
         self._packets = DatagramBuffer.allocate(BATCH_SIZE, datagram_buffer_bytes(mtu_bytes))
 
@@ -33,11 +46,15 @@ class PalClientWorkerFactory:
             transport=established.transport,
             crypto=established.crypto,
             control=ClientControl(
-                crypto=established.crypto, liveness=ClientLiveness(self._clock.monotonic_s())
+                crypto=established.crypto,
+                egress=established.transport.egress(),
+                liveness=ClientLiveness(self._clock.monotonic_s()),
+                rekey=self._rekey_for(established),
+                clock=self._clock,
+                entropy=self._entropy,
             ),
             sources=AllowedSources(self._addresses.ipv4.ip, ipv6.ip if ipv6 else None),
             packets=self._packets,
-            clock=self._clock,
             counters=self._counters,
         )
 

@@ -14,7 +14,8 @@ from application.server.forward import ServerWorker
 from application.server.register import Registrar
 from application.server.sessions import SessionRepository
 from domain.noise.keys import EpochKeys, SessionId
-from domain.noise.server import ServerHandshake
+from domain.noise.server import Accepted, ServerHandshake
+from domain.rekey.server import ServerRekey
 from domain.settings.profile import TransportProfile
 from infrastructure.network.udp.buffers import DatagramBuffer
 from infrastructure.network.udp.egress import PeerEgress
@@ -32,6 +33,7 @@ class PalServerWorkerFactory:
         handshake: ServerHandshake,
         sessions: SessionRepository,
         crypto_for: Callable[[SessionId, EpochKeys], SessionCrypto],
+        rekey_for: Callable[[Accepted], ServerRekey],
         entropy: Entropy,
         clock: Clock,
         counters: TunnelCounters,
@@ -40,6 +42,7 @@ class PalServerWorkerFactory:
         self._profile = profile
         self._sessions = sessions
         self._clock = clock
+        self._entropy = entropy
         self._counters = counters
         self._log = log
         self._registrar = Registrar(
@@ -47,6 +50,7 @@ class PalServerWorkerFactory:
             handshake=handshake,
             sessions=sessions,
             crypto_for=crypto_for,
+            rekey_for=rekey_for,
             entropy=entropy,
             clock=clock,
             counters=counters,
@@ -67,6 +71,7 @@ class PalServerWorkerFactory:
             ),
             packets=DatagramBuffer.allocate(BATCH_SIZE, buffer_bytes),
             clock=self._clock,
+            entropy=self._entropy,
             counters=self._counters,
             log=self._log,
         )
