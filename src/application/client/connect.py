@@ -1,10 +1,17 @@
 """The client's life: connect, forward, reconnect."""
 
 import asyncio
+from functools import partial
 from typing import NoReturn
 
+from application.client.race import first_to_answer
 from application.network.connection.handshake import Established, Handshake, HandshakeFailedError
-from application.network.connection.transport import Dialer, DialForbiddenError, TransportError
+from application.network.connection.transport import (
+    Dialer,
+    DialForbiddenError,
+    ResolutionError,
+    TransportError,
+)
 from application.network.routing.router import Router
 from application.network.routing.tun import TunDevice, TunManager
 from application.network.routing.worker import ClientWorkerFactory, SessionEndedError
@@ -55,11 +62,14 @@ class ClientTunnel:
         DialForbiddenError if the process has not the rights.
         """
         established = await self._connect()
-        async with self._tun_manager.open() as tun:
-            self._log.info("tunnel is up", interface=tun.name)
-            while True:
-                await self._forward(established, tun)
-                established = await self._connect()
+        try:
+            async with self._tun_manager.open() as tun:
+                self._log.info("tunnel is up", interface=tun.name)
+                while True:
+                    await self._forward(established, tun)
+                    established = await self._connect()
+        finally:
+            established.transport.close()
 
     async def _forward(self, established: Established, tun: TunDevice) -> None:
         started_s = self._clock.monotonic_s()
@@ -83,32 +93,31 @@ class ClientTunnel:
             await self._pause()
 
     async def _attempt(self) -> Established:
-        failure: TransportError | HandshakeFailedError | None = None
-        for endpoint in await self._endpoints():
-            try:
-                return await self._attempt_at(endpoint)
-            except (TransportError, HandshakeFailedError) as error:
-                failure = error
-        raise failure or TransportError("the server has no address")
+        endpoints = await self._endpoints()
+        established = await first_to_answer([partial(self._attempt_at, endpoint) for endpoint in endpoints])
+        self._log.info("connected", server=str(established.transport.remote_endpoint))
+        return established
 
     async def _attempt_at(self, endpoint: Endpoint) -> Established:
         transport = await self._dialer.dial(endpoint)
         try:
-            established = await self._handshake.establish(transport)
+            return await self._handshake.establish(transport)
         except BaseException:
             transport.close()
             raise
-        self._log.info("connected", server=str(endpoint))
-        return established
 
     async def _endpoints(self) -> list[Endpoint]:
         # While the tunnel's routes are up and the tunnel is down, the resolver may be out of reach: then the
         # addresses of the last successful look-up are the best that is known.
         try:
-            self._known_endpoints = await self._dialer.resolve(self._profile)
+            async with asyncio.timeout(self._profile.connect_timeout_ms / 1000):
+                self._known_endpoints = await self._dialer.resolve(self._profile)
         except TransportError:
             if not self._known_endpoints:
                 raise
+        except TimeoutError:
+            if not self._known_endpoints:
+                raise ResolutionError("the resolver does not answer: check the network and its DNS") from None
         return self._known_endpoints
 
     async def _pause(self) -> None:
