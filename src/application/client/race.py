@@ -17,7 +17,7 @@ async def first_to_answer(
 ) -> Established:
     """The result of the first attempt that succeeds; the others are cancelled, their paths closed.
 
-    Attempts begin in order, each ``head_start_s`` after the one before it, or at once when one has failed. They
+    Attempts begin in order, each ``head_start_s`` after the one before it, or when one has failed. They
     close their path themselves when they fail or are cancelled. If all fail, the error of the last
     to fail is raised. Raises ValueError if there is none to try.
     """
