@@ -47,6 +47,7 @@ from domain.settings.client import ClientSettings
 from domain.settings.server import ServerSettings
 from infrastructure.cryptography.entropy import SystemEntropy
 from infrastructure.cryptography.primitives import PycaPrimitives
+from infrastructure.logging.limited import LimitedEventLog
 from infrastructure.logging.text import TextEventLog
 from infrastructure.network.udp.client import UdpDialer
 from infrastructure.network.udp.listener import BoundUdpListener
@@ -77,6 +78,11 @@ def build_datagram_crypto(primitives: Primitives, role: Role) -> CryptoFor:
         return DatagramSession(primitives, role, session_id, keys)
 
     return crypto_for
+
+
+def build_log(clock: Clock) -> EventLog:
+    """Records on standard error, however many a peer may cause."""
+    return LimitedEventLog(TextEventLog(), clock)
 
 
 def build_router(clock: Clock) -> Router:
@@ -303,7 +309,7 @@ class CommonContainer(containers.DeclarativeContainer):
 
     clock: providers.Provider[Clock] = providers.Singleton(SystemClock)
     entropy: providers.Provider[Entropy] = providers.Singleton(SystemEntropy)
-    log: providers.Provider[EventLog] = providers.Singleton(TextEventLog)
+    log: providers.Provider[EventLog] = providers.Singleton(build_log, clock)
     primitives: providers.Provider[Primitives] = providers.Singleton(PycaPrimitives)
     counters: providers.Provider[TunnelCounters] = providers.Singleton(TunnelCounters)
     router: providers.Provider[Router] = providers.Singleton(build_router, clock)

@@ -1,0 +1,40 @@
+"""A peer that can cause records cannot cause many."""
+
+from infrastructure.logging.limited import BURST, RECORDS_PER_S, LimitedEventLog
+from tests.adapters.clock import FakeClock
+from tests.adapters.log import RememberingLog
+
+
+def test_what_happens_now_and_then_passes_unchanged() -> None:
+    inner, clock = RememberingLog(), FakeClock()
+    log = LimitedEventLog(inner, clock)
+    log.info("client connected", client_id=1)
+    log.warning("cannot connect", reason="x")
+    log.error("broken")
+    assert [(event.level, event.message, event.fields) for event in inner.events] == [
+        ("info", "client connected", {"client_id": 1}),
+        ("warning", "cannot connect", {"reason": "x"}),
+        ("error", "broken", {}),
+    ]
+
+
+def test_a_flood_is_cut_and_the_next_record_tells_how_much_was() -> None:
+    inner, clock = RememberingLog(), FakeClock()
+    log = LimitedEventLog(inner, clock)
+    for _ in range(10_000):
+        log.info("client moved", client_id=1)
+    assert len(inner.events) == BURST
+    clock.advance(1.0)
+    for _ in range(10_000):
+        log.info("client moved", client_id=1)
+    assert len(inner.events) == BURST + RECORDS_PER_S
+    assert inner.events[BURST].fields == {"client_id": 1, "suppressed": 10_000 - BURST}
+
+
+def test_a_flood_of_one_message_does_not_silence_another() -> None:
+    inner = RememberingLog()
+    log = LimitedEventLog(inner, FakeClock())
+    for _ in range(10_000):
+        log.info("client moved")
+    log.error("the changed configuration is not used")
+    assert inner.messages[-1] == "the changed configuration is not used"
