@@ -67,6 +67,7 @@ class ContainerCommands:
                 self._log.warning("this version does not serve this transport", transport=slot.value)
             container = ServerContainer(settings=settings, path=store.path)
             _run(container.server().run(), self._log)
+            self._log.info("stopped", **container.counters().as_dict())
 
     def run_client(self, config_dir: str, log_level: LogLevel) -> None:
         """See Commands."""
@@ -81,6 +82,7 @@ class ContainerCommands:
                 )
             container = ClientContainer(settings=settings)
             _run(container.tunnel().run(), self._log)
+            self._log.info("stopped", **container.counters().as_dict())
 
     def generate_client(self, config_dir: str, host: str | None, name: str | None) -> GeneratedClient:
         """See Commands."""

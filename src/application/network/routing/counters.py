@@ -33,5 +33,5 @@ class TunnelCounters:
         self.handshakes_challenged = 0
 
     def as_dict(self) -> dict[str, int]:
-        """All counters by name, for the log and for metrics."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        """The counters that have counted something, by name."""
+        return {name: count for name in self.__slots__ if (count := getattr(self, name))}
