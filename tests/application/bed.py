@@ -23,7 +23,7 @@ from domain.noise.keys import EpochKeys, KeyPair, Role, SessionId
 from domain.noise.message import Capability
 from domain.noise.server import Accepted, ServerHandshake
 from domain.rekey.client import ClientRekey
-from domain.rekey.rules import Carrier, RekeyVersion
+from domain.rekey.rules import REKEY_INTERVAL_S, Carrier, RekeyVersion
 from domain.rekey.server import ServerRekey
 from domain.session.datagram import DatagramSession
 from domain.session.liveness import ClientLiveness
@@ -117,6 +117,7 @@ class ServerEnd:
                 register=registrar.register,
                 egress_to=lambda endpoint: PeerEgress(batch_egress, endpoint),
                 clock=clock,
+                counters=self.counters,
             ),
             packets=DatagramBuffer.allocate(BATCH, 1536),
             clock=clock,
@@ -148,9 +149,15 @@ class ClientEnd:
     """Client ``client_id``: dials, shakes hands and forwards."""
 
     def __init__(
-        self, network: FakeNetwork, clock: FakeClock, client_id: int, host: str = "198.51.100.7"
+        self,
+        network: FakeNetwork,
+        clock: FakeClock,
+        client_id: int,
+        host: str = "198.51.100.7",
+        rekey_interval_s: float = REKEY_INTERVAL_S,
     ) -> None:
         self.clock = clock
+        self.rekey_interval_s = rekey_interval_s
         self.client_id = client_id
         self.tun = FakeTunDevice()
         self.counters = TunnelCounters()
@@ -199,6 +206,7 @@ class ClientEnd:
                     carrier=Carrier.DATAGRAM,
                     keys=established.keys,
                     now_s=self.clock.monotonic_s(),
+                    interval_s=self.rekey_interval_s,
                 ),
                 clock=self.clock,
                 entropy=self.entropy,
@@ -231,14 +239,24 @@ def _datagrams(role: Role) -> Callable[[SessionId, EpochKeys], DatagramSession]:
 
 
 class Bed:
-    """One server and ``count`` connected clients."""
+    """One server and ``count`` connected clients, on a ``network`` of their own if none is given."""
 
-    def __init__(self, count: int = 1, seed: int = 0) -> None:
-        self.network = FakeNetwork(seed)
+    def __init__(
+        self,
+        count: int = 1,
+        seed: int = 0,
+        *,
+        network: FakeNetwork | None = None,
+        rekey_interval_s: float = REKEY_INTERVAL_S,
+    ) -> None:
+        self.network = network or FakeNetwork(seed)
         self.clock = FakeClock()
         self.peers = [Peer(key_pair(n).public, n, f"client-{n}") for n in range(1, count + 1)]
         self.server = ServerEnd(self.network, self.clock, self.peers)
-        self.clients = [ClientEnd(self.network, self.clock, n) for n in range(1, count + 1)]
+        self.clients = [
+            ClientEnd(self.network, self.clock, n, rekey_interval_s=rekey_interval_s)
+            for n in range(1, count + 1)
+        ]
         for client in self.clients:
             self.connect(client)
 

@@ -10,12 +10,14 @@ from domain.addressing.endpoint import Endpoint
 from domain.addressing.peers import AccessList
 from domain.noise.client import ClientHandshake
 from domain.packets.service import EPOCH_EXHAUSTED, PING
+from domain.session.datagram import DatagramSession
 from domain.session.liveness import (
     DEAD_AFTER_S,
     FIRST_PING_AFTER_S,
     SERVER_IDLE_LIMIT_S,
     SERVER_REAPER_PERIOD_S,
 )
+from domain.session.nonce import LAST_COUNTER, SendCounter
 from tests.adapters.entropy import SeededEntropy
 from tests.application.bed import (
     BATCH,
@@ -290,3 +292,30 @@ def test_a_vanished_tun_device_is_the_callers_to_know() -> None:
     bed.clients[0].tun.vanish()
     with pytest.raises(TunClosedError):
         bed.clients[0].worker.handle_tun()
+
+
+def test_a_recorded_first_message_opens_one_session_however_often_it_comes() -> None:
+    bed = Bed()
+    recorded = asyncio.run(first_message(bed.clients[0]))
+    inject(bed, recorded, Endpoint("198.51.100.7", 5000))
+    accepted = bed.server.counters.handshakes_accepted
+    sessions = list(bed.server.sessions)
+    for port in range(200):
+        inject(bed, recorded, Endpoint("203.0.113.66", 1000 + port))
+    assert bed.server.counters.handshakes_accepted == accepted
+    assert list(bed.server.sessions) == sessions
+
+
+def test_one_sessions_failure_is_not_the_others_end() -> None:
+    bed = Bed(count=2)
+    broken, sound = bed.clients
+    (session,) = bed.server.sessions.find_by_public_key(bed.peers[0].public_key)
+    assert isinstance(session.crypto, DatagramSession)
+    session.crypto._counter = SendCounter(session.crypto.send_epoch, last=LAST_COUNTER)
+    answers = [ipv4_packet(OUTSIDE, client.address) for client in (broken, sound)]
+    bed.server.tun.route_in(*answers)
+    bed.settle()
+    assert sound.tun.written == [answers[1]]
+    assert broken.tun.written == []
+    assert "session failed" in bed.server.log.messages
+    assert [each.peer.client_id for each in bed.server.sessions] == [sound.client_id]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from application.network.connection.egress import RoamingEgress
+from application.network.routing.counters import TunnelCounters
 from application.network.udp.registration import Registration
 from domain.addressing.endpoint import Endpoint
 from infrastructure.network.udp.buffers import DatagramBuffer
@@ -21,7 +22,9 @@ def immediate(register: Register) -> Registration:
 
 
 def queued(register: Register) -> Registration:
-    return UdpRegistration(register=register, egress_to=RecordingEgress, clock=FakeClock())
+    return UdpRegistration(
+        register=register, egress_to=RecordingEgress, clock=FakeClock(), counters=TunnelCounters()
+    )
 
 
 @pytest.fixture(params=[immediate, queued])
@@ -30,10 +33,15 @@ def make(request: pytest.FixtureRequest) -> Callable[[Register], Registration]:
     return maker
 
 
-def packet(message: bytes, source: Endpoint) -> DatagramBuffer:
+def message(text: bytes) -> bytes:
+    """Something as long as message 1, with its version byte."""
+    return b"\x01" + text.ljust(128)
+
+
+def packet(content: bytes, source: Endpoint) -> DatagramBuffer:
     filled = DatagramBuffer(1536)
-    filled.data[: len(message)] = message
-    filled.length = len(message)
+    filled.data[: len(content)] = content
+    filled.length = len(content)
     filled.endpoint = source
     return filled
 
@@ -47,22 +55,26 @@ def test_each_datagram_reaches_the_registrar_once_with_the_way_back(
         seen.append((message, egress.endpoint))
 
     registration = make(register)
-    registration.submit([packet(b"one", HERE), packet(b"two", THERE), packet(b"three", HERE)])
+    registration.submit(
+        [packet(message(b"one"), HERE), packet(message(b"two"), THERE), packet(message(b"three"), HERE)]
+    )
     for _ in range(3):
         registration.work()
-    assert sorted(seen) == sorted([(b"one", HERE), (b"two", THERE), (b"three", HERE)])
+    assert sorted(seen) == sorted(
+        [(message(b"one"), HERE), (message(b"two"), THERE), (message(b"three"), HERE)]
+    )
     assert not registration.pending
 
 
 def test_a_reused_buffer_does_not_change_what_was_submitted(make: Callable[[Register], Registration]) -> None:
     seen: list[bytes] = []
     registration = make(lambda message, _egress: seen.append(message))
-    buffer = packet(b"before", HERE)
+    buffer = packet(message(b"before"), HERE)
     registration.submit([buffer])
     assert registration.pending
-    buffer.data[:6] = b"after!"
+    buffer.data[1:7] = b"after!"
     registration.work()
-    assert seen == [b"before"]
+    assert seen == [message(b"before")]
 
 
 def test_nothing_is_pending_before_anything_came(make: Callable[[Register], Registration]) -> None:

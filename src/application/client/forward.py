@@ -94,6 +94,7 @@ class ClientWorker:
         frames = [packet.view[: packet.length] for packet in received if not packet.flags]
         counters.dropped_truncated += len(received) - len(frames)
         opened = self._crypto.open(frames)
+        counters.dropped_unauthentic += len(frames) - opened.authenticated
         self._control.observe(opened)
         if opened.packets:
             counters.packets_in += len(opened.packets)

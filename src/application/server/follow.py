@@ -34,13 +34,13 @@ class FollowConfiguration:
         self._log = log
 
     async def run(self) -> NoReturn:
-        """Follow until cancelled."""
+        """Follow until cancelled. The first look is at once: the file may have changed during the start."""
         while True:
-            await self._changes.wait()
             access_list = await self._read()
             if access_list is not None:
                 self._access.replace(access_list)
                 self._log.info("access list read", peers=len(access_list))
+            await self._changes.wait()
 
     async def _read(self) -> AccessList | None:
         try:

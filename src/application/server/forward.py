@@ -20,6 +20,7 @@ from domain.addressing.endpoint import Endpoint
 from domain.packets.ip import by_destination
 from domain.session.identifiers import ROUTE_ID_BYTES
 from domain.session.liveness import SERVER_REAPER_PERIOD_S
+from domain.session.nonce import SessionError
 
 _AT_ONCE_S: Final = 0.0  # a deadline that has always passed already
 _ROUTE_ID: Final = struct.Struct(f"{ROUTE_ID_BYTES}s")
@@ -93,6 +94,8 @@ class ServerWorker:
             return
         self._next_reap_s = now_s + SERVER_REAPER_PERIOD_S
         for session in self._sessions.expire(now_s):
+            if not session.proven:
+                continue  # whoever opened it never showed the key: what strangers do is worth no record
             self._log.info("session expired", client_id=session.peer.client_id, name=session.peer.name)
 
     def next_deadline_s(self) -> float | None:
@@ -106,7 +109,11 @@ class ServerWorker:
             session = self._sessions.find_by_tunnel_address(destination)
             if session is None:
                 continue
-            session.egress.send_batch(session.crypto.seal(group))
+            try:
+                session.egress.send_batch(session.crypto.seal(group))
+            except SessionError as error:
+                self._give_up(session, error)
+                continue
             undeliverable -= len(group)
             counters.packets_out += len(group)
             counters.bytes_out += sum(map(len, group))
@@ -120,7 +127,7 @@ class ServerWorker:
             if session is None:
                 self._registration.submit(group)
             else:
-                admitted += self._open(session, group, now_s)
+                admitted += self._receive(session, group, now_s)
         if admitted:
             self._counters.packets_in += len(admitted)
             self._counters.bytes_in += sum(map(len, admitted))
@@ -132,7 +139,9 @@ class ServerWorker:
         for packet in received:
             if packet.flags:
                 self._counters.dropped_truncated += 1
-            elif packet.length >= ROUTE_ID_BYTES:
+            elif packet.length < ROUTE_ID_BYTES:
+                self._counters.dropped_unauthentic += 1
+            else:
                 (route_id,) = unpack_from(packet.data)
                 group = groups.get(route_id)
                 if group is None:
@@ -141,8 +150,21 @@ class ServerWorker:
                     group.append(packet)
         return groups
 
+    def _receive(self, session: PeerSession, group: list[Packet], now_s: float) -> list[bytes]:
+        try:
+            return self._open(session, group, now_s)
+        except SessionError as error:
+            self._give_up(session, error)
+            return []
+
+    def _give_up(self, session: PeerSession, error: SessionError) -> None:
+        """End a session that cannot go on; the others do not notice."""
+        self._sessions.remove(session)
+        self._log.error("session failed", client_id=session.peer.client_id, reason=str(error))
+
     def _open(self, session: PeerSession, group: list[Packet], now_s: float) -> list[bytes]:
         opened = session.crypto.open([packet.view[: packet.length] for packet in group])
+        self._counters.dropped_unauthentic += len(group) - opened.authenticated
         if opened.highest_epoch is None:
             return []
         session.last_authenticated_s = now_s

@@ -12,10 +12,10 @@ from domain.rekey.server import ServerRekey
 from domain.session.identifiers import RouteId
 from domain.session.liveness import is_idle
 
-# Ours: sessions of one peer that wait for their first authenticated datagram. More than one, so that a
-# replayed message 1 cannot displace the one that the peer is about to use; few, so that replays cannot grow
-# memory.
-MAX_WAITING_PER_PEER: Final = 4
+# Ours: sessions of one peer that wait for their first authenticated frame. A repeated message 1 opens none;
+# whoever has this many different recordings could still displace the one that the peer is about to use,
+# within the round trip that it waits.
+MAX_WAITING_PER_PEER: Final = 16
 
 
 class PeerSession:

@@ -23,6 +23,7 @@ class RejectionReason(Enum):
     TOO_SHORT = "too_short"
     BAD_VERSION = "bad_version"
     BAD_MAC1 = "bad_mac1"
+    REPLAYED = "replayed"
     COOKIE_REPLY_LIMIT = "cookie_reply_limit"
     FAILURE = "failure"
     UNKNOWN_PEER = "unknown_peer"

@@ -64,6 +64,11 @@ class Message1:
         return bytes([PROTOCOL_VERSION]) + self.noise + self.mac1 + self.mac2
 
 
+def may_be_message1(first_byte: int, length: int) -> bool:
+    """Whether a datagram passes the cheapest checks, which need no copy: the version byte and the length."""
+    return first_byte == PROTOCOL_VERSION and MINIMUM_MESSAGE1_BYTES <= length <= LARGEST_MESSAGE_BYTES
+
+
 def parse_message1_untrusted(message_untrusted: Buffer) -> Message1:
     """Take message 1 apart.
 

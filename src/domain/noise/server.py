@@ -7,7 +7,8 @@ Laws
 - The checks stand in order of cost, cheapest first; an X25519 agreement is spent only on a message with a
   valid MAC1, and under load only on one that also returns a cookie.
 - A refusal has a reason for our counters; the peer hears the same silence whatever it was.
-- Nothing is remembered about a peer. That only one cookie round is granted per connection or registration,
+- Nothing is remembered about a peer, only which messages were accepted: a repeated one is refused. That
+only one cookie round is granted per connection or registration,
   and that a session replaces an older one only when its first authenticated frame arrives, is the listener's
   part.
 """
@@ -37,6 +38,7 @@ from domain.noise.message import (
     select_capabilities,
 )
 from domain.noise.primitives import KEY_BYTES, Buffer, Primitives, RandomBytes
+from domain.noise.replayed import AcceptedEphemerals
 
 # The errors are part of what a caller of ``respond`` needs.
 __all__ = [
@@ -100,6 +102,7 @@ class ServerHandshake:
         self._cookie_reply_limit = cookie_reply_limit or TokenBucket(
             COOKIE_REPLIES_PER_S, burst=COOKIE_REPLIES_PER_S
         )
+        self._accepted = AcceptedEphemerals()
         self.access_list = access_list  # replaced as a whole when the configuration changes
 
     def respond(
@@ -122,6 +125,8 @@ class ServerHandshake:
         except MacMismatchError as exc:
             raise HandshakeRejectedError(RejectionReason.BAD_MAC1) from exc
         self._load_monitor.record(now_s)
+        if message.ephemeral_public in self._accepted:
+            raise HandshakeRejectedError(RejectionReason.REPLAYED)
         if self._load_monitor.under_load:
             try:
                 self._cookie_jar.verify(message, source_host, unix_s)
@@ -129,9 +134,11 @@ class ServerHandshake:
                 return self._challenge(message, source_host, now_s, unix_s, entropy)
         try:
             initiation = self._responder.read_message1(message.noise)
-            return self._accept(initiation, self._admit(initiation), entropy)
+            accepted = self._accept(initiation, self._admit(initiation), entropy)
         except NoiseError as exc:
             raise HandshakeRejectedError(RejectionReason.FAILURE) from exc
+        self._accepted.add(message.ephemeral_public)
+        return accepted
 
     def _challenge(
         self, message: Message1, source_host: str, now_s: float, unix_s: int, entropy: RandomBytes

@@ -57,14 +57,17 @@ class Following:
                 log=self.bed.server.log,
             )
             following = asyncio.ensure_future(follow.run())
-            change()
-            changes.announce()
             async with asyncio.timeout(5):
+                while "access list read" not in self.bed.server.log.messages:
+                    await asyncio.sleep(0.001)
+                self.bed.server.log.events.clear()
+                change()
+                changes.announce()
                 while message not in self.bed.server.log.messages:
                     await asyncio.sleep(0.001)
             following.cancel()
 
-        self.bed.server.log.events.clear()
+        self.configuration.broken = False
         asyncio.run(run())
 
     def connected(self) -> list[int]:
@@ -126,3 +129,26 @@ def test_a_broken_configuration_changes_nothing_and_is_told_once() -> None:
     assert following.connected() == [1, 2]
     assert len(following.bed.server.log.events) == 1
     assert following.bed.server.handshake.access_list.admits(following.bed.peers[0])
+
+
+def test_a_change_during_the_start_is_not_missed() -> None:
+    following = Following()
+    first, second = following.bed.peers
+    following.configuration.set_peers([first])
+
+    async def run() -> None:
+        follow = FollowConfiguration(
+            configuration=following.configuration,
+            changes=AnnouncedChanges(),
+            access=following.access,
+            log=following.bed.server.log,
+        )
+        running = asyncio.ensure_future(follow.run())
+        async with asyncio.timeout(5):
+            while "access list read" not in following.bed.server.log.messages:
+                await asyncio.sleep(0.001)
+        running.cancel()
+
+    asyncio.run(run())
+    assert following.connected() == [1]
+    assert not following.bed.server.handshake.access_list.admits(second)

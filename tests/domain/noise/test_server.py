@@ -60,8 +60,14 @@ def loaded_monitor() -> LoadMonitor:
     return monitor
 
 
-def message1(payload: bytes = b"\x01", *, static: KeyPair = CLIENT, cookie: bytes | None = None) -> Message1:
-    noise = InitiatorHandshake(PRIMITIVES, static, SERVER.public, CLIENT_EPHEMERAL, payload=payload).message1
+def message1(
+    payload: bytes = b"\x01",
+    *,
+    static: KeyPair = CLIENT,
+    cookie: bytes | None = None,
+    ephemeral: bytes = CLIENT_EPHEMERAL,
+) -> Message1:
+    noise = InitiatorHandshake(PRIMITIVES, static, SERVER.public, ephemeral, payload=payload).message1
     return with_macs(noise, cookie)
 
 
@@ -260,12 +266,31 @@ def test_challenges_are_limited() -> None:
 
 def test_a_replaced_access_list_decides_about_the_next_message() -> None:
     handshake = server()
-    wire = message1().encode()
-    assert isinstance(respond(handshake, wire, counted_entropy()), Accepted)
+    assert isinstance(respond(handshake, message1().encode(), counted_entropy()), Accepted)
+    wire = message1(ephemeral=run_of(0x33)).encode()
     handshake.access_list = AccessList([Peer(CLIENT.public, 1, enabled=False)])
     assert refusal(handshake, wire) is RejectionReason.PEER_DISABLED
     handshake.access_list = AccessList()
     assert refusal(handshake, wire) is RejectionReason.UNKNOWN_PEER
+
+
+def test_a_message_1_is_accepted_once() -> None:
+    handshake = server()
+    first, second = message1().encode(), message1(ephemeral=run_of(0x33)).encode()
+    assert isinstance(respond(handshake, first, counted_entropy()), Accepted)
+    assert refusal(handshake, first) is RejectionReason.REPLAYED
+    assert isinstance(respond(handshake, second, counted_entropy()), Accepted)
+    assert refusal(handshake, first) is RejectionReason.REPLAYED
+    assert refusal(handshake, second) is RejectionReason.REPLAYED
+
+
+def test_a_refused_message_1_may_come_again_when_it_is_welcome() -> None:
+    handshake = server()
+    welcome = handshake.access_list
+    handshake.access_list = AccessList()
+    assert refusal(handshake, message1().encode()) is RejectionReason.UNKNOWN_PEER
+    handshake.access_list = welcome
+    assert isinstance(respond(handshake, message1().encode(), counted_entropy()), Accepted)
 
 
 def test_every_check_comes_before_the_costlier_ones() -> None:

@@ -24,7 +24,7 @@ def timeline(liveness: ClientLiveness, until_s: float) -> list[tuple[float, Live
 
 def test_a_server_that_never_answers_is_pinged_every_second_and_dead_after_fifteen() -> None:
     assert timeline(ClientLiveness(START_S), START_S + 60) == [
-        *((second, PING) for second in range(1, 15)),
+        *((second, PING) for second in range(15)),
         (15, DEAD),
     ]
 
@@ -38,8 +38,8 @@ def test_an_idle_session_is_kept_by_pings_and_pongs() -> None:
         pings.append(now_s - START_S)
         liveness.authenticated(now_s + 0.5)  # the pong, half a second later
 
-    assert pings[:4] == [1, 4.5, 8, 11.5]
-    assert len(pings) == 17
+    assert pings[:4] == [0, 3.5, 7, 10.5]
+    assert len(pings) == 18
 
 
 def test_downlink_traffic_makes_pings_unnecessary() -> None:
@@ -53,7 +53,7 @@ def test_downlink_traffic_makes_pings_unnecessary() -> None:
 
 
 def test_nothing_is_due_before_the_deadline() -> None:
-    liveness = ClientLiveness(START_S)
+    liveness = ClientLiveness(START_S, first_ping_after_s=1)
 
     assert liveness.next_deadline_s() == START_S + 1
     assert liveness.handle_timer(START_S + 0.999) is None

@@ -13,8 +13,10 @@ class TunnelCounters:
         "dropped_no_peer",
         "dropped_source",
         "dropped_truncated",
+        "dropped_unauthentic",
         "handshakes_accepted",
         "handshakes_challenged",
+        "handshakes_dropped",
         "handshakes_refused",
         "packets_in",
         "packets_out",
@@ -28,7 +30,9 @@ class TunnelCounters:
         self.dropped_source = 0  # inner source address that the sender may not use
         self.dropped_no_peer = 0  # inner destination that no session has
         self.dropped_truncated = 0  # datagrams longer than the receive buffer
+        self.dropped_unauthentic = 0  # forged, damaged, replayed or stale datagrams of a known route id
         self.handshakes_accepted = 0
+        self.handshakes_dropped = 0  # datagrams of strangers beyond the bounds of the queue, or no message 1
         self.handshakes_refused = 0
         self.handshakes_challenged = 0
 

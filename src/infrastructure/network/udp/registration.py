@@ -11,10 +11,12 @@ from ipaddress import ip_address
 from typing import Final, TypeAlias
 
 from application.network.connection.egress import RoamingEgress
+from application.network.routing.counters import TunnelCounters
 from application.network.udp.packet import Packet
 from application.network.udp.registration import Registration
 from application.runtime.clock import Clock
 from domain.addressing.endpoint import Endpoint
+from domain.noise.message import may_be_message1
 
 # What becomes of a datagram: ``Registrar.register`` of the application.
 Register: TypeAlias = Callable[[bytes, RoamingEgress], None]
@@ -55,14 +57,19 @@ class UdpRegistration:
     """
 
     def __init__(
-        self, *, register: Register, egress_to: Callable[[Endpoint], RoamingEgress], clock: Clock
+        self,
+        *,
+        register: Register,
+        egress_to: Callable[[Endpoint], RoamingEgress],
+        clock: Clock,
+        counters: TunnelCounters,
     ) -> None:
         self._register = register
         self._egress_to = egress_to
         self._clock = clock
+        self._counters = counters
         self._places: OrderedDict[Endpoint, _Place] = OrderedDict()
         self._held_by: dict[bytes, int] = {}  # places per source
-        self.dropped = 0  # datagrams beyond one of the bounds
 
     @property
     def pending(self) -> bool:
@@ -73,9 +80,12 @@ class UdpRegistration:
         """See Registration."""
         now_s = self._clock.monotonic_s()
         for packet in packets:
+            if not may_be_message1(packet.data[0], packet.length):
+                self._counters.handshakes_dropped += 1
+                continue
             place = self._places.get(packet.endpoint) or self._open_place(packet.endpoint, now_s)
             if place is None or len(place.datagrams) == MAX_DATAGRAMS_PER_ENDPOINT:
-                self.dropped += 1
+                self._counters.handshakes_dropped += 1
             else:
                 place.datagrams.append(bytes(packet.view[: packet.length]))
 
@@ -110,7 +120,7 @@ class UdpRegistration:
         return place
 
     def _give_up(self, place: _Place) -> None:
-        self.dropped += len(place.datagrams)
+        self._counters.handshakes_dropped += len(place.datagrams)
         self._release(place)
 
     def _release(self, place: _Place) -> None:

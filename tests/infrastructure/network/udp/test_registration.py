@@ -3,6 +3,7 @@
 import pytest
 
 from application.network.connection.egress import RoamingEgress
+from application.network.routing.counters import TunnelCounters
 from domain.addressing.endpoint import Endpoint
 from infrastructure.network.udp.buffers import DatagramBuffer
 from infrastructure.network.udp.registration import (
@@ -26,14 +27,20 @@ class Desk:
         self.clock = FakeClock()
         self.cost_s = cost_s
         self.seen: list[tuple[Endpoint, bytes]] = []
-        self.queue = UdpRegistration(register=self._register, egress_to=RecordingEgress, clock=self.clock)
+        self.counters = TunnelCounters()
+        self.queue = UdpRegistration(
+            register=self._register,
+            egress_to=RecordingEgress,
+            clock=self.clock,
+            counters=self.counters,
+        )
 
     def _register(self, message: bytes, egress: RoamingEgress) -> None:
         self.clock.advance(self.cost_s)
         self.seen.append((egress.endpoint, message))
 
-    def submit(self, source: Endpoint, message: bytes = b"hello") -> None:
-        packet = DatagramBuffer(64)
+    def submit(self, source: Endpoint, message: bytes = b"\x01" + bytes(129)) -> None:
+        packet = DatagramBuffer(1536)
         packet.data[: len(message)] = message
         packet.length = len(message)
         packet.endpoint = source
@@ -50,7 +57,7 @@ def test_one_endpoint_has_a_bounded_number_of_datagrams_waiting() -> None:
     for _ in range(100):
         desk.submit(CLIENT)
     assert len(desk.served()) == MAX_DATAGRAMS_PER_ENDPOINT
-    assert desk.queue.dropped == 100 - MAX_DATAGRAMS_PER_ENDPOINT
+    assert desk.counters.handshakes_dropped == 100 - MAX_DATAGRAMS_PER_ENDPOINT
 
 
 @pytest.mark.parametrize("host", ["203.0.113.66", "2001:db8::{:x}"])
@@ -98,7 +105,7 @@ def test_who_waited_too_long_is_given_up() -> None:
     desk.clock.advance(WAIT_LIMIT_S + 1)
     desk.submit(Endpoint("203.0.113.9", 1))
     assert desk.served() == [Endpoint("203.0.113.9", 1)]
-    assert desk.queue.dropped == 1
+    assert desk.counters.handshakes_dropped == 1
 
 
 def test_a_served_source_may_come_again() -> None:
@@ -108,4 +115,14 @@ def test_a_served_source_may_come_again() -> None:
             desk.submit(Endpoint("203.0.113.66", port))
         desk.served()
     assert len(desk.seen) == 3 * MAX_ENDPOINTS_PER_SOURCE
-    assert desk.queue.dropped == 0
+    assert desk.counters.handshakes_dropped == 0
+
+
+@pytest.mark.parametrize(
+    "message", [b"", b"\x01" + bytes(111), b"\x01" + bytes(385), b"\x00" + bytes(129), b"\x02" + bytes(129)]
+)
+def test_what_cannot_be_a_first_message_takes_no_place(message: bytes) -> None:
+    desk = Desk()
+    desk.submit(CLIENT, message)
+    assert not desk.queue.pending
+    assert desk.counters.handshakes_dropped == 1

@@ -68,6 +68,7 @@ class PalServerWorkerFactory:
                 register=self._registrar.register,
                 egress_to=lambda endpoint: PeerEgress(batch_egress, endpoint),
                 clock=self._clock,
+                counters=self._counters,
             ),
             packets=DatagramBuffer.allocate(BATCH_SIZE, buffer_bytes),
             clock=self._clock,
