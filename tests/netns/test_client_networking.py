@@ -124,8 +124,8 @@ def test_the_main_table_is_not_touched(uplink: Uplink, profile: TransportProfile
     def others() -> list[str]:
         tables = [uplink.host.run("ip", f, "route", "show", "table", "main") for f in ("-4", "-6")]
         lines = [line for table in tables for line in table.splitlines()]
-        # Linux itself adds a route for the subnet of every address.
-        return [line for line in lines if not (f"dev {INTERFACE}" in line and "proto kernel" in line)]
+        # Linux itself adds link-local routes to every interface with IPv6.
+        return [line for line in lines if not (f"dev {INTERFACE}" in line and line.startswith("fe80"))]
 
     async def look() -> tuple[list[str], str]:
         async with manager_of(profile).open():
@@ -201,11 +201,40 @@ def test_deleting_the_interface_that_refuses_ipv6_is_logged(uplink: Uplink) -> N
 
     async def look() -> None:
         async with manager_of(IPV4_ONLY, log).open():
-            uplink.host.run("ip", "link", "delete", f"{INTERFACE}-v6")
+            uplink.host.run("ip", "link", "delete", f"{INTERFACE}-sink")
             await asyncio.sleep(0.01)
 
     uplink.host.call_async(look)
-    assert log.messages == ["IPv6 leaves beside the tunnel: its interface was deleted"]
+    assert log.messages == ["traffic may leave beside the tunnel: its last resort was deleted"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_nothing_leaves_beside_an_interface_that_somebody_has_set_down(
+    uplink: Uplink, profile: TransportProfile
+) -> None:
+    def ways_out() -> list[str]:
+        return [uplink.host.run("ip", "route", "get", target) for target in ("203.0.113.1", INTERNET_V6)]
+
+    async def look() -> list[str]:
+        async with manager_of(profile).open():
+            uplink.host.run("ip", "link", "set", INTERFACE, "down")
+            while_down = ways_out()
+            uplink.host.run("ip", "link", "set", INTERFACE, "up")
+            return while_down + ways_out()
+
+    for way_out in uplink.host.call_async(look):
+        assert f"dev {INTERFACE}-sink" in way_out
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_server_inside_the_tunnels_subnet_is_still_reached_directly(
+    uplink: Uplink, profile: TransportProfile
+) -> None:
+    async def look() -> str:
+        async with manager_of(profile).open():
+            return uplink.host.run("ip", "route", "get", "10.0.1.77", "mark", str(FIREWALL_MARK))
+
+    assert f"dev {uplink.interface}" in uplink.host.call_async(look)
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -22,9 +22,13 @@ _Result = TypeVar("_Result")
 
 # <linux/if_addr.h>, <linux/fib_rules.h>, <linux/rtnetlink.h>
 _IFA_F_NODAD: Final = 0x02
+_IFA_F_NOPREFIXROUTE: Final = 0x200
 _FIB_RULE_INVERT: Final = 0x02
 _RTPROT_RA: Final = 9
 MAIN_TABLE: Final = 254
+
+# IPv6 has no metric 0: it would become 1024.
+_FIRST_CHOICE: Final = 1
 
 # A listing that the kernel says was changed underneath is asked for again; on a busy router that happens.
 _DUMP_ATTEMPTS: Final = 5
@@ -119,17 +123,26 @@ class Netlink:
             raise NetworkError(f"{interface} has MTU {actual} although {mtu_bytes} was set: change MTU")
 
     @_on_the_netlink_loop
-    async def add_address(self, interface: str, address: IPv4Interface | IPv6Interface) -> None:
-        """Give the interface an address, and with it the route to the address's subnet.
+    async def add_address(
+        self, interface: str, address: IPv4Interface | IPv6Interface, *, subnet_route: bool
+    ) -> None:
+        """Give the interface an address; ``subnet_route`` also puts the route to its subnet in the main
+        table.
 
         IPv6 skips duplicate address detection: on a point-to-point device it only delays.
         """
         index = await self._index_of(interface)
-        fields: dict[str, object] = {"address": str(address.ip), "prefixlen": address.network.prefixlen}
-        if isinstance(address, IPv6Interface):
-            fields["flags"] = _IFA_F_NODAD
+        flags = _IFA_F_NODAD if isinstance(address, IPv6Interface) else 0
+        if not subnet_route:
+            flags |= _IFA_F_NOPREFIXROUTE
         with _translated(f"give {interface} the address {address}"):
-            await self._socket.addr("add", index=index, **fields)
+            await self._socket.addr(
+                "add",
+                index=index,
+                address=str(address.ip),
+                prefixlen=address.network.prefixlen,
+                IFA_FLAGS=flags,
+            )
 
     @_on_the_netlink_loop
     async def set_up(self, interface: str) -> None:
@@ -139,14 +152,18 @@ class Netlink:
             await self._socket.link("set", index=index, state="up")
 
     @_on_the_netlink_loop
-    async def add_default_route(self, interface: str, family: Family, table: int) -> None:
-        """Send what looks up ``table`` into the interface.
+    async def add_default_route(
+        self, interface: str, family: Family, table: int, *, metric: int = _FIRST_CHOICE
+    ) -> None:
+        """Send what looks up ``table`` into the interface; of several routes the smallest metric counts.
 
-        The kernel deletes the route with the interface.
+        The kernel deletes the route with the interface, and when the interface is set down.
         """
         index = await self._index_of(interface)
         with _translated(f"add a default route through {interface} to table {table}"):
-            await self._socket.route("add", family=family, dst=family.everything, oif=index, table=table)
+            await self._socket.route(
+                "add", family=family, dst=family.everything, oif=index, table=table, priority=metric
+            )
 
     @_on_the_netlink_loop
     async def has_routes(self, family: Family, table: int) -> bool:

@@ -38,14 +38,16 @@ def tun_device(name: str) -> Iterator[LinuxTunDevice]:
         device.close()
 
 
-async def bring_up(netlink: Netlink, interface: str, mtu_bytes: int, addresses: TunnelAddresses) -> None:
+async def bring_up(
+    netlink: Netlink, interface: str, mtu_bytes: int, addresses: TunnelAddresses, *, subnet_route: bool
+) -> None:
     """MTU, addresses, up: in this order, because Linux drops IPv6 from an interface below 1280.
 
-    Raises NetworkError.
+    ``subnet_route`` as for ``Netlink.add_address``. Raises NetworkError.
     """
     await netlink.set_mtu(interface, mtu_bytes)
-    await netlink.add_address(interface, addresses.ipv4)
+    await netlink.add_address(interface, addresses.ipv4, subnet_route=subnet_route)
     if addresses.ipv6 is not None:
         enable_ipv6_on(interface)
-        await netlink.add_address(interface, addresses.ipv6)
+        await netlink.add_address(interface, addresses.ipv6, subnet_route=subnet_route)
     await netlink.set_up(interface)

@@ -58,7 +58,7 @@ def test_an_mtu_that_the_driver_refuses_is_named(bed: NetnsBed) -> None:
 
 def test_an_address_that_is_there_already_is_named(bed: NetnsBed) -> None:
     with pytest.raises(NetworkError, match=r"cannot give lo the address 127\.0\.0\.1/8: File exists"):
-        ask(bed, lambda netlink: netlink.add_address("lo", IPv4Interface("127.0.0.1/8")))
+        ask(bed, lambda netlink: netlink.add_address("lo", IPv4Interface("127.0.0.1/8"), subnet_route=True))
 
 
 @pytest.mark.parametrize("family", Family)

@@ -9,8 +9,9 @@ The main routing table is never touched. Two rules, for IPv4 and IPv6 alike, sta
 The socket that carries the tunnel is marked (FIREWALL_MARK, set by the dialer), so it needs no route to the
 server and follows the uplink when that changes.
 
-While the client runs, connected or not, nothing leaves beside the tunnel. IPv6 of an IPv4-only tunnel is
-refused by ``infrastructure.pal.linux.ipv6_sink``.
+While the client runs, connected or not, nothing leaves beside the tunnel: what the tunnel's interface does
+not take, IPv6 of an IPv4-only tunnel or everything while somebody has set it down, ends in a second
+interface, ``infrastructure.pal.linux.sink``.
 
 After SIGKILL the interfaces and with them all routes of table 51830 are gone; the rules then find nothing
 and traffic flows as before. The next start replaces them.
@@ -25,9 +26,9 @@ from application.runtime.log import EventLog
 from domain.addressing.tunnel import TunnelAddresses
 from domain.settings.profile import TransportProfile
 from infrastructure.pal.linux.errors import AnotherClientError
-from infrastructure.pal.linux.ipv6_sink import ipv6_sink
 from infrastructure.pal.linux.netlink import MAIN_TABLE, Family, Netlink, PolicyRule, open_netlink
 from infrastructure.pal.linux.nftables import marked_reply_rules, owned_table
+from infrastructure.pal.linux.sink import sink
 from infrastructure.pal.linux.sysctl import (
     SOURCE_VALID_MARK,
     enable_ipv6_on,
@@ -47,8 +48,11 @@ FIREWALL_MARK: Final = 51830
 LOCAL_NETWORKS_RULE: Final = PolicyRule(priority=31830, table=MAIN_TABLE, ignore_default=True)
 TUNNEL_RULE: Final = PolicyRule(priority=31831, table=ROUTING_TABLE, unless_mark=FIREWALL_MARK)
 
+# The metric of the routes into the sink: any other route of the table comes before them.
+LAST_RESORT: Final = 9999
+
 # An interface name has at most 15 bytes.
-_SINK_SUFFIX: Final = "-v6"
+_SINK_SUFFIX: Final = "-sink"
 _SINK_STEM_BYTES: Final = 15 - len(_SINK_SUFFIX)
 
 
@@ -72,13 +76,17 @@ class ClientTunManager:
             netlink = await stack.enter_async_context(open_netlink())
             await _refuse_second_client(netlink, families)
             device = stack.enter_context(tun_device(interface))
-            await bring_up(netlink, interface, self._profile.interface_mtu_bytes, addresses)
+            # Not even a route to the tunnel's own subnet: it may be the subnet that the server is in.
+            await bring_up(
+                netlink, interface, self._profile.interface_mtu_bytes, addresses, subnet_route=False
+            )
             await stack.enter_async_context(_replies_pass_strict_source_filter(interface))
-            way_out = dict.fromkeys(families, interface)
-            if Family.IPV6 in families and addresses.ipv6 is None:
-                way_out[Family.IPV6] = await _open_sink(stack, netlink, interface, self._log)
-            for family, leads_to in way_out.items():
-                await netlink.add_default_route(leads_to, family, ROUTING_TABLE)
+            sink_name = await _open_sink(stack, netlink, interface, families, self._log)
+            for family in families:
+                await netlink.add_default_route(sink_name, family, ROUTING_TABLE, metric=LAST_RESORT)
+            await netlink.add_default_route(interface, Family.IPV4, ROUTING_TABLE)
+            if addresses.ipv6 is not None:
+                await netlink.add_default_route(interface, Family.IPV6, ROUTING_TABLE)
             for family in families:
                 await stack.enter_async_context(_routing_rules(netlink, family))
             yield device
@@ -92,11 +100,14 @@ async def _refuse_second_client(netlink: Netlink, families: list[Family]) -> Non
             )
 
 
-async def _open_sink(stack: AsyncExitStack, netlink: Netlink, interface: str, log: EventLog) -> str:
-    """Make the device that refuses IPv6, up until ``stack`` unwinds; returns its name."""
+async def _open_sink(
+    stack: AsyncExitStack, netlink: Netlink, interface: str, families: list[Family], log: EventLog
+) -> str:
+    """Make the device that takes what the tunnel cannot, up until ``stack`` unwinds; returns its name."""
     name = interface.encode()[:_SINK_STEM_BYTES].decode(errors="ignore") + _SINK_SUFFIX
-    stack.enter_context(ipv6_sink(name, log))
-    enable_ipv6_on(name)
+    stack.enter_context(sink(name, log))
+    if Family.IPV6 in families:
+        enable_ipv6_on(name)
     await netlink.set_up(name)
     return name
 

@@ -43,7 +43,9 @@ class ServerTunManager:
         async with AsyncExitStack() as stack:
             netlink = await stack.enter_async_context(open_netlink())
             device = stack.enter_context(tun_device(interface))
-            await bring_up(netlink, interface, self._profile.interface_mtu_bytes, addresses)
+            await bring_up(
+                netlink, interface, self._profile.interface_mtu_bytes, addresses, subnet_route=True
+            )
             rules = server_rules(table, interface, self._profile.ipv4_subnet, ipv6_subnet)
             await stack.enter_async_context(owned_table(table, rules))
             # Last: until the rules stand, a client's packets would leave under its tunnel address.

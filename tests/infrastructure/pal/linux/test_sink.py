@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from application.network.routing.tun import TunClosedError
-from infrastructure.pal.linux.ipv6_sink import refusal, refuse_packets
+from infrastructure.pal.linux.sink import refusal, refuse_packets
 from tests.adapters.tun import FakeTunDevice
 from tests.netns.packets import internet_checksum, pseudo_header, udp_packet
 

@@ -1,10 +1,11 @@
-"""Where a client's IPv6 traffic goes when its tunnel carries IPv4 only.
+"""Where a client's traffic goes that its tunnel does not take: IPv6 when it carries IPv4 only, or everything
+while its interface is down.
 
-It must neither leave the host beside the tunnel nor vanish in silence, or every program would wait for
-a time-out before it tries IPv4. An ``unreachable`` route would do both, but it would outlive a killed
-client and leave the host without IPv6. So the traffic is routed into a second TUN device, which vanishes
-with the process, and each packet is answered there: communication with the destination is administratively
-prohibited.
+It must not leave the host beside the tunnel. An ``unreachable`` route would see to that, but it would outlive
+a killed client and cut the host off. So the traffic is routed into a second TUN device, which vanishes with
+the process. IPv4 is dropped there. IPv6 must not vanish in silence, or every program would wait for a
+time-out before it tries IPv4: each packet is answered, communication with the destination is
+administratively prohibited.
 
 The answer (RFC 4443 section 3.1), as if from the destination::
 
@@ -42,7 +43,7 @@ _PACKETS_PER_WAKE_UP: Final = 32
 
 
 @contextmanager
-def ipv6_sink(name: str, log: EventLog) -> Iterator[LinuxTunDevice]:
+def sink(name: str, log: EventLog) -> Iterator[LinuxTunDevice]:
     """The interface ``name``, still down and unrouted, whose packets the running event loop refuses.
 
     Raises TunError.
@@ -93,7 +94,7 @@ def _refuse_or_stop(loop: asyncio.AbstractEventLoop, device: LinuxTunDevice, log
         refuse_packets(device)
     except TunClosedError:
         loop.remove_reader(device.fileno())
-        log.warning("IPv6 leaves beside the tunnel: its interface was deleted", interface=device.name)
+        log.warning("traffic may leave beside the tunnel: its last resort was deleted", interface=device.name)
 
 
 def _internet_checksum(data: bytes) -> int:
