@@ -1,11 +1,13 @@
 """What a batch port costs over the bare system call, in one process over the loopback interface.
 
 Each round moves DATAGRAMS datagrams of SIZE_BYTES; ``us_per_datagram`` in the extra information of a result
-is the median for one.
+is the median for one. ``offload`` in a test's name: the kernel joins what is read, or segments what is sent;
+what fills the socket is sent in the same way.
 """
 
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -13,8 +15,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from domain.addressing.endpoint import Endpoint
 from infrastructure.network.udp.addresses import endpoint_of
 from infrastructure.network.udp.buffers import DatagramBuffer
+from infrastructure.network.udp.coalescing import CoalescingIngress, joins_datagrams
 from infrastructure.network.udp.egress import BatchingEgress, ConnectedEgress
-from infrastructure.network.udp.ingress import BatchingIngress, ConnectedIngress
+from infrastructure.network.udp.ingress import BatchingIngress, ConnectedIngress, Drain
 from infrastructure.network.udp.sockets import SocketOptions, open_datagram_socket, opened
 
 DATAGRAMS = 1024  # fits the socket's buffer with room to spare
@@ -22,7 +25,9 @@ BATCH = 64
 SIZE_BYTES = 1400
 ROUNDS = 60
 
+OFFLOAD = pytest.mark.parametrize("offload", [False, True], ids=["plain", "offload"])
 FRAMES = [bytes(SIZE_BYTES)] * BATCH
+MIXED = [bytes(SIZE_BYTES + number) for number in range(BATCH)]  # no two of which make a run
 
 
 @pytest.fixture
@@ -70,6 +75,21 @@ def fill(sender: ConnectedEgress) -> Callable[[], None]:
     return send
 
 
+def server_reader(listening: socket.socket, *, offload: bool) -> Drain:
+    if offload:
+        assert joins_datagrams(listening)
+        return CoalescingIngress.bound(listening, "the server")
+    return BatchingIngress(listening, "the server")
+
+
+def client_reader(client: socket.socket, *, offload: bool) -> Drain:
+    server = endpoint_of(client.getpeername())
+    if offload:
+        assert joins_datagrams(client)
+        return CoalescingIngress.connected(client, server)
+    return ConnectedIngress(client, server)
+
+
 def drain(reader: socket.socket) -> Callable[[], None]:
     def read_all() -> None:
         buffer = bytearray(SIZE_BYTES)
@@ -107,47 +127,58 @@ def test_bare_recvfrom_loop(
         except BlockingIOError:
             return total
 
-    measure(benchmark, fill(ConnectedEgress(client)), read)
+    measure(benchmark, fill(ConnectedEgress(client, offload=False)), read)
 
 
+@OFFLOAD
 def test_server_read_batch(
-    benchmark: BenchmarkFixture, listening: socket.socket, client: socket.socket
+    benchmark: BenchmarkFixture, listening: socket.socket, client: socket.socket, *, offload: bool
 ) -> None:
-    ingress = BatchingIngress(listening, "the server")
-    measure(benchmark, fill(ConnectedEgress(client)), in_batches(ingress.read_batch))
+    with closing(server_reader(listening, offload=offload)) as ingress:
+        measure(benchmark, fill(ConnectedEgress(client, offload=offload)), in_batches(ingress.read_batch))
 
 
+@OFFLOAD
 def test_server_read_batch_with_two_peers_taking_turns(
-    benchmark: BenchmarkFixture, listening: socket.socket, client: socket.socket
+    benchmark: BenchmarkFixture, listening: socket.socket, client: socket.socket, *, offload: bool
 ) -> None:
-    with open_datagram_socket(socket.AF_INET) as second:
+    with open_datagram_socket(socket.AF_INET) as second, ExitStack() as stack:
         second.connect(client.getpeername())
+        ingress = stack.enter_context(closing(server_reader(listening, offload=offload)))
 
         def send() -> None:
             for _ in range(DATAGRAMS // 2):
                 client.send(FRAMES[0])
                 second.send(FRAMES[0])
 
-        measure(benchmark, send, in_batches(BatchingIngress(listening, "the server").read_batch))
+        measure(benchmark, send, in_batches(ingress.read_batch))
 
 
+@OFFLOAD
 def test_client_read_batch(
-    benchmark: BenchmarkFixture, client: socket.socket, listening: socket.socket
+    benchmark: BenchmarkFixture, client: socket.socket, listening: socket.socket, *, offload: bool
 ) -> None:
-    egress = BatchingEgress(listening, "the server")
-    own, server = endpoint_of(client.getsockname()), endpoint_of(client.getpeername())
+    egress = BatchingEgress(listening, "the server", offload=offload)
+    own = endpoint_of(client.getsockname())
 
     def send() -> None:
         for _ in range(DATAGRAMS // BATCH):
             assert egress.send_batch(FRAMES, own) == BATCH
 
-    measure(benchmark, send, in_batches(ConnectedIngress(client, server).read_batch))
+    with closing(client_reader(client, offload=offload)) as ingress:
+        measure(benchmark, send, in_batches(ingress.read_batch))
 
 
+@OFFLOAD
 def test_server_send_batch(
-    benchmark: BenchmarkFixture, listening: socket.socket, client: socket.socket, client_endpoint: Endpoint
+    benchmark: BenchmarkFixture,
+    listening: socket.socket,
+    client: socket.socket,
+    client_endpoint: Endpoint,
+    *,
+    offload: bool,
 ) -> None:
-    egress = BatchingEgress(listening, "the server")
+    egress = BatchingEgress(listening, "the server", offload=offload)
 
     def send() -> int:
         return sum(egress.send_batch(FRAMES, client_endpoint) for _ in range(DATAGRAMS // BATCH))
@@ -155,13 +186,20 @@ def test_server_send_batch(
     measure(benchmark, drain(client), send)
 
 
+@OFFLOAD
+@pytest.mark.parametrize("frames", [FRAMES, MIXED], ids=["equal", "mixed"])
 def test_client_send_batch(
-    benchmark: BenchmarkFixture, listening: socket.socket, client: socket.socket
+    benchmark: BenchmarkFixture,
+    listening: socket.socket,
+    client: socket.socket,
+    frames: list[bytes],
+    *,
+    offload: bool,
 ) -> None:
-    egress = ConnectedEgress(client)
+    egress = ConnectedEgress(client, offload=offload)
 
     def send() -> int:
-        return sum(egress.send_batch(FRAMES) for _ in range(DATAGRAMS // BATCH))
+        return sum(egress.send_batch(frames) for _ in range(DATAGRAMS // BATCH))
 
     measure(benchmark, drain(listening), send)
 

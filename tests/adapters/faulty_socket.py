@@ -2,29 +2,45 @@
 
 import errno
 import socket
+import sys
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, overload
 
 from infrastructure.network.udp.addresses import SocketAddress
+from infrastructure.network.udp.coalescing import UDP_GRO
+from infrastructure.network.udp.segmentation import UDP_SEGMENT
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
+
+    Control = tuple[int, int, ReadableBuffer]
+    ReceivedControls = list[tuple[int, int, bytes]]
+    Address = tuple[object, ...] | str | ReadableBuffer
 
 
 class FaultySocket(socket.socket):
     """A real datagram socket whose next calls can be made to fail.
 
     ``receive_faults``, ``send_faults`` and ``connect_faults`` are consumed one per call: an errno to fail
-    with, or 0 to let the call through; when they are used up every call goes through. Setting one of
-    ``privileged_options`` fails with EPERM, as it does without capabilities.
+    with, or 0 to let the call through; when they are used up every call goes through. A run of n datagrams
+    consumes n of the ``receive_faults``, as if each had come by itself. ``runs_sent`` lists the number of
+    datagrams in each run that went through.
+
+    Setting one of ``privileged_options`` fails with EPERM, as it does without capabilities; without
+    ``offloads`` the options for runs fail with ENOPROTOOPT, as on a kernel that does not know them.
     """
 
-    def __init__(self, family: int, privileged_options: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, family: int, privileged_options: frozenset[int] = frozenset(), *, offloads: bool = True
+    ) -> None:
         super().__init__(family, socket.SOCK_DGRAM)
         self.privileged_options = privileged_options
+        self.offloads = offloads
         self.receive_faults: deque[int] = deque()
         self.send_faults: deque[int] = deque()
         self.connect_faults: deque[int] = deque()
+        self.runs_sent: list[int] = []
 
     def connect(self, address: "tuple[object, ...] | str | ReadableBuffer", /) -> None:
         _raise_next(self.connect_faults)
@@ -39,6 +55,31 @@ class FaultySocket(socket.socket):
     def recv_into(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
         _raise_next(self.receive_faults)
         return super().recv_into(buffer, nbytes, flags)
+
+    def recvmsg_into(
+        self, buffers: "Iterable[WriteableBuffer]", ancbufsize: int = 0, flags: int = 0, /
+    ) -> "tuple[int, ReceivedControls, int, SocketAddress]":
+        _raise_next(self.receive_faults)
+        size, controls, flags, address = super().recvmsg_into(buffers, ancbufsize, flags)
+        if controls:
+            segment = int.from_bytes(controls[0][2], sys.byteorder)
+            for _ in range(segment, size, segment):
+                assert not (self.receive_faults and self.receive_faults.popleft()), "a run fails as a whole"
+        return size, controls, flags, address
+
+    def sendmsg(
+        self,
+        buffers: "Iterable[ReadableBuffer]",
+        ancdata: "Iterable[Control]" = (),
+        flags: int = 0,
+        address: "Address | None" = None,
+        /,
+    ) -> int:
+        _raise_next(self.send_faults)
+        datagrams = list(buffers)
+        sent = super().sendmsg(datagrams, ancdata, flags, address)
+        self.runs_sent.append(len(datagrams))
+        return sent
 
     def send(self, data: "ReadableBuffer", flags: int = 0, /) -> int:
         _raise_next(self.send_faults)
@@ -74,6 +115,8 @@ class FaultySocket(socket.socket):
     ) -> None:
         if level == socket.SOL_SOCKET and optname in self.privileged_options:
             raise PermissionError(errno.EPERM, "Operation not permitted")
+        if not self.offloads and level == socket.SOL_UDP and optname in (UDP_GRO, UDP_SEGMENT):
+            raise OSError(errno.ENOPROTOOPT, "Protocol not available")
         if value is None:
             super().setsockopt(level, optname, value, optlen)
         else:

@@ -1,4 +1,4 @@
-"""Where the contracts of the UDP ports are tried: one world in memory, two on the loopback interface."""
+"""Where the contracts of the UDP ports are tried: one world in memory, four on the loopback interface."""
 
 import errno
 import select
@@ -83,9 +83,10 @@ class FakeWorld:
 
 
 class LoopbackWorld:
-    """Real sockets on one loopback address."""
+    """Real sockets on one loopback address, one datagram per system call."""
 
     host = "127.0.0.1"
+    offload = False
 
     def __init__(self) -> None:
         self._open = ExitStack()
@@ -105,17 +106,17 @@ class LoopbackWorld:
             faulty.receive_faults.extend([0] * after + [errno.EIO])
             return faulty
 
-        listener = BoundUdpListener.bind(self.host, 0, open_socket=open_faulty)
+        listener = BoundUdpListener.bind(self.host, 0, offload=self.offload, open_socket=open_faulty)
         self._open.callback(listener.close)
         return listener
 
     def bind(self, endpoint: Endpoint) -> UdpListener:
-        listener = BoundUdpListener.bind(endpoint.host, endpoint.port)
+        listener = BoundUdpListener.bind(endpoint.host, endpoint.port, offload=self.offload)
         self._open.callback(listener.close)
         return listener
 
     def dialer(self) -> Dialer:
-        return UdpDialer()
+        return UdpDialer(offload=self.offload)
 
     def await_arrival(self, descriptor: int) -> bool:
         return bool(select.select([descriptor], [], [], ARRIVAL_LIMIT_S)[0])
@@ -132,6 +133,18 @@ class Loopback6World(LoopbackWorld):
         return self
 
 
+class OffloadedWorld(LoopbackWorld):
+    """Runs of datagrams joined and segmented by the kernel."""
+
+    offload = True
+
+
+class Offloaded6World(Loopback6World):
+    """The same over IPv6."""
+
+    offload = True
+
+
 def kernel_has_ipv6() -> bool:
     """Whether ``::1`` can be bound here."""
     try:
@@ -142,7 +155,13 @@ def kernel_has_ipv6() -> bool:
     return True
 
 
-UDP_WORLDS: tuple[type[UdpWorld], ...] = (FakeWorld, LoopbackWorld, Loopback6World)
+UDP_WORLDS: tuple[type[UdpWorld], ...] = (
+    FakeWorld,
+    LoopbackWorld,
+    Loopback6World,
+    OffloadedWorld,
+    Offloaded6World,
+)
 
 
 def world_name(world: type[UdpWorld]) -> str:

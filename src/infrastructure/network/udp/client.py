@@ -19,8 +19,9 @@ from domain.addressing.endpoint import Endpoint
 from domain.settings.profile import TransportProfile
 from infrastructure.network.udp.addresses import endpoint_of, family_of, literal_endpoint, socket_address_of
 from infrastructure.network.udp.buffers import DatagramBuffer
+from infrastructure.network.udp.coalescing import CoalescingIngress, joins_datagrams
 from infrastructure.network.udp.egress import ConnectedEgress
-from infrastructure.network.udp.ingress import ConnectedIngress
+from infrastructure.network.udp.ingress import ConnectedIngress, Drain
 from infrastructure.network.udp.sockets import (
     FirewallMarkError,
     SocketFactory,
@@ -58,15 +59,24 @@ class UdpClientTransport:
 
     ``receive_message`` waits on the running loop and takes a datagram off the socket only when it returns it:
     cancelled, it leaves no reader behind and loses nothing. One call at a time.
+
+    ``offload`` lets the kernel join and segment runs of datagrams, where it can. Raises OSError if the
+    process has too many descriptors.
     """
 
     __slots__ = ("_egress", "_ingress", "_message", "_remote_endpoint", "_socket", "_waiting")
 
-    def __init__(self, connected_socket: socket.socket, remote_endpoint: Endpoint) -> None:
+    def __init__(
+        self, connected_socket: socket.socket, remote_endpoint: Endpoint, *, offload: bool = True
+    ) -> None:
         self._socket = connected_socket
         self._remote_endpoint = remote_endpoint
-        self._ingress = ConnectedIngress(connected_socket, remote_endpoint)
-        self._egress = ConnectedEgress(connected_socket)
+        self._egress = ConnectedEgress(connected_socket, offload=offload)
+        self._ingress: Drain
+        if offload and joins_datagrams(connected_socket):
+            self._ingress = CoalescingIngress.connected(connected_socket, remote_endpoint)
+        else:
+            self._ingress = ConnectedIngress(connected_socket, remote_endpoint)
         self._message = (DatagramBuffer(HANDSHAKE_BUFFER_BYTES),)
         self._waiting: asyncio.Future[None] | None = None
 
@@ -96,7 +106,7 @@ class UdpClientTransport:
 
     async def _readable(self) -> None:
         """Wait until a read would not block; also returns when the transport is closed."""
-        descriptor = self._socket.fileno()
+        descriptor = self.fileno()
         if descriptor < 0:
             return
         loop = asyncio.get_running_loop()
@@ -107,13 +117,13 @@ class UdpClientTransport:
         finally:
             self._waiting = None
             # After close the number may already belong to another socket.
-            if self._socket.fileno() == descriptor:
+            if self.fileno() == descriptor:
                 loop.remove_reader(descriptor)
 
     def fileno(self) -> int:
-        return self._socket.fileno()
+        return self._ingress.fileno()
 
-    def ingress(self) -> ConnectedIngress:
+    def ingress(self) -> Drain:
         """See ``ClientTransport``; the same object each time."""
         return self._ingress
 
@@ -124,24 +134,31 @@ class UdpClientTransport:
     def close(self) -> None:
         """See ``ClientTransport``; a pending ``receive_message`` raises TransportError."""
         if self._waiting is not None:
-            self._waiting.get_loop().remove_reader(self._socket.fileno())
+            self._waiting.get_loop().remove_reader(self.fileno())
             _resolve(self._waiting)
+        self._ingress.close()
         self._socket.close()
 
 
 class UdpDialer:
-    """Opens UDP paths. ``mark`` is the firewall mark of everything sent, None for no mark."""
+    """Opens UDP paths.
 
-    __slots__ = ("_lookup", "_open_socket", "_options")
+    ``mark`` is the firewall mark of everything sent, None for no mark. ``offload`` lets the kernel join and
+    segment runs of datagrams, where it can.
+    """
+
+    __slots__ = ("_lookup", "_offload", "_open_socket", "_options")
 
     def __init__(
         self,
         *,
         mark: int | None = None,
+        offload: bool = True,
         lookup: NameLookup = look_up,
         open_socket: SocketFactory = open_datagram_socket,
     ) -> None:
         self._options = SocketOptions(mark=mark)
+        self._offload = offload
         self._lookup = lookup
         self._open_socket = open_socket
 
@@ -191,11 +208,11 @@ class UdpDialer:
         try:
             with opened(self._open_socket, family, self._options) as datagram_socket:
                 datagram_socket.connect(socket_address_of(endpoint, family))
+                return UdpClientTransport(datagram_socket, endpoint, offload=self._offload)
         except FirewallMarkError as exc:
             raise DialForbiddenError(f"cannot open a UDP path to {endpoint}: {reason(exc)}") from exc
         except OSError as exc:
             raise DialError(f"cannot open a UDP path to {endpoint}: {reason(exc)}") from exc
-        return UdpClientTransport(datagram_socket, endpoint)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -1,7 +1,8 @@
 """Writing batches of datagrams.
 
 Whatever the kernel does not take is dropped and counted, never queued: a queue here would only add latency to
-what the inner connections retransmit anyway.
+what the inner connections retransmit anyway. How datagrams of one length share a system call is the subject
+of ``segmentation``.
 """
 
 import errno
@@ -14,11 +15,14 @@ from application.network.udp.batch import BatchEgress
 from application.network.udp.listener import UdpClosedError, UdpError
 from domain.addressing.endpoint import Endpoint
 from domain.noise.primitives import Buffer
-from infrastructure.network.udp.addresses import SocketAddress, SocketAddressCache, WrongFamilyError
+from infrastructure.network.udp.addresses import (
+    SocketAddress,
+    SocketAddressCache,
+    WrongFamilyError,
+    endpoint_of,
+)
+from infrastructure.network.udp.segmentation import NO_ROOM_ERRNOS, RunSender
 from infrastructure.network.udp.sockets import leave_from_here
-
-# The kernel has no room now: the rest of the batch would fare no better.
-NO_ROOM_ERRNOS: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})
 
 # About this datagram or this endpoint; other peers and later datagrams are not concerned.
 ENDPOINT_ERRNOS: Final = frozenset(
@@ -43,14 +47,18 @@ STRANDED_ERRNOS: Final = frozenset({errno.EADDRNOTAVAIL, errno.EDESTADDRREQ, err
 
 
 class BatchingEgress:
-    """Writes through a bound socket of ``family`` to many peers. ``name`` stands for it in error texts."""
+    """Writes through a bound socket of ``family`` to many peers. ``name`` stands for it in error texts.
 
-    __slots__ = ("_addresses", "_name", "_socket", "dropped_for_room", "dropped_refused")
+    ``offload`` lets the kernel segment runs, where it can.
+    """
 
-    def __init__(self, datagram_socket: socket.socket, name: str) -> None:
+    __slots__ = ("_addresses", "_name", "_sender", "_socket", "dropped_for_room", "dropped_refused")
+
+    def __init__(self, datagram_socket: socket.socket, name: str, *, offload: bool = True) -> None:
         self._socket = datagram_socket
         self._name = name
         self._addresses = SocketAddressCache(datagram_socket.family)
+        self._sender = RunSender(datagram_socket, name, self._goes_on, offload=offload)
         self.dropped_for_room = 0  # datagrams that the kernel had no room for
         self.dropped_refused = 0  # datagrams refused for their endpoint or their length
 
@@ -60,22 +68,18 @@ class BatchingEgress:
         except WrongFamilyError:
             self.dropped_refused += len(datagrams)
             return 0
-        send = self._socket.sendto
-        taken = refused = 0
-        for datagram in datagrams:
-            try:
-                send(datagram, address)
-                taken += 1
-            except OSError as exc:
-                if exc.errno in ENDPOINT_ERRNOS:
-                    refused += 1
-                elif exc.errno in NO_ROOM_ERRNOS:
-                    self.dropped_for_room += len(datagrams) - taken - refused
-                    break
-                else:
-                    self._fail(exc)
-        self.dropped_refused += refused
+        refused_before = self.dropped_refused
+        taken = self._sender.send(datagrams, address)
+        self.dropped_for_room += len(datagrams) - taken - (self.dropped_refused - refused_before)
         return taken
+
+    def _goes_on(self, exc: OSError) -> bool:
+        if exc.errno in ENDPOINT_ERRNOS:
+            self.dropped_refused += 1
+            return True
+        if exc.errno not in NO_ROOM_ERRNOS:
+            self._fail(exc)
+        return False
 
     def _fail(self, exc: OSError) -> None:
         if self._socket.fileno() < 0:
@@ -113,31 +117,28 @@ class ConnectedEgress:
     """The client's way to its server, over a connected socket that its transport owns and closes.
 
     A network error costs the datagrams it hits and no more (protocol specification 2.8). When the host's own
-    address has changed, the rest leaves from the new one, and the server follows (2.6).
+    address has changed, the rest leaves from the new one, and the server follows (2.6). ``offload`` lets the
+    kernel segment runs, where it can.
     """
 
-    __slots__ = ("_address", "_socket", "dropped")
+    __slots__ = ("_address", "_sender", "_socket", "dropped")
 
-    def __init__(self, datagram_socket: socket.socket) -> None:
+    def __init__(self, datagram_socket: socket.socket, *, offload: bool = True) -> None:
         self._socket = datagram_socket
         self._address: SocketAddress = datagram_socket.getpeername()
+        name = f"the UDP path to {endpoint_of(self._address)}"
+        self._sender = RunSender(datagram_socket, name, self._goes_on, offload=offload)
         self.dropped = 0  # frames that were not taken
 
     def send_batch(self, frames: Sequence[Buffer]) -> int:
-        send = self._socket.send
-        taken = 0
-        for frame in frames:
-            try:
-                send(frame)
-                taken += 1
-            except OSError as exc:
-                if exc.errno in STRANDED_ERRNOS:
-                    if not leave_from_here(self._socket, self._address):
-                        break
-                elif exc.errno not in ENDPOINT_ERRNOS:
-                    break
+        taken = self._sender.send(frames, None)
         self.dropped += len(frames) - taken
         return taken
+
+    def _goes_on(self, exc: OSError) -> bool:
+        if exc.errno in STRANDED_ERRNOS:
+            return leave_from_here(self._socket, self._address)
+        return exc.errno in ENDPOINT_ERRNOS
 
     def close(self) -> None:
         """The socket belongs to the transport."""

@@ -3,10 +3,12 @@
 Each loop below makes one system call per datagram and no call of our own. ``recvfrom_into`` rather than
 ``recvmsg_into``: it is the faster of the two, and MSG_TRUNC makes it return the datagram's real length, which
 shows a truncated one without ancillary data. EINTR never gets here: the interpreter retries (PEP 475).
+``coalescing`` has the reader for kernels that join datagrams.
 """
 
 import errno
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final
 
@@ -25,12 +27,15 @@ PATH_ERRNOS: Final = frozenset({errno.EMSGSIZE})
 # Reports passed over in one batch: more of them must not keep the loop from its other descriptors.
 SKIP_LIMIT: Final = 64
 
-_TRUNCATED: Final = int(PacketFlags.TRUNCATED)
+TRUNCATED: Final = int(PacketFlags.TRUNCATED)
 _RECEIVE_FLAGS: Final = int(socket.MSG_TRUNC)
 
 
-class _Drain:
-    """What both readers share: the check of the buffers and the failure kept for the next call."""
+class Drain(ABC):
+    """What all readers share: the check of the buffers and the failure kept for the next call.
+
+    The socket belongs to whoever made the reader; ``close`` gives up what the reader itself holds.
+    """
 
     __slots__ = ("_checked", "_failure", "_name", "_socket", "truncated")
 
@@ -40,6 +45,17 @@ class _Drain:
         self._checked: Sequence[Packet] | None = None
         self._failure: UdpError | None = None
         self.truncated = 0  # datagrams delivered with PacketFlags.TRUNCATED
+
+    @abstractmethod
+    def read_batch(self, packets: Sequence[Packet]) -> int:
+        """See ``BatchIngress``."""
+
+    def fileno(self) -> int:
+        """The descriptor that is readable while ``read_batch`` has something to give; -1 after close."""
+        return self._socket.fileno()
+
+    def close(self) -> None:  # noqa: B027 - most readers hold nothing of their own
+        """Call it before the socket is closed; a second call does nothing."""
 
     def _check(self, packets: Sequence[Packet]) -> None:
         """Refuse buffers that nothing can be received into, before a datagram is lost in one."""
@@ -74,7 +90,7 @@ class _Drain:
         self._failure = failure
 
 
-class BatchingIngress(_Drain):
+class BatchingIngress(Drain):
     """Reads a bound socket that many peers send to.
 
     ``name`` stands for the socket in error texts. A sequence of packets is checked when it is first seen, so
@@ -125,7 +141,7 @@ class BatchingIngress(_Drain):
                 packet.flags = 0
             else:
                 packet.length = len(data)
-                packet.flags = _TRUNCATED
+                packet.flags = TRUNCATED
                 self.truncated += 1
             count += 1
         self._last_address = last_address
@@ -133,7 +149,7 @@ class BatchingIngress(_Drain):
         return count
 
 
-class ConnectedIngress(_Drain):
+class ConnectedIngress(Drain):
     """Reads a connected socket; the kernel delivers what comes from ``endpoint`` alone.
 
     Asking the kernel for no source address halves the cost of a datagram. A port that nothing listens on
@@ -176,7 +192,7 @@ class ConnectedIngress(_Drain):
                 packet.flags = 0
             else:
                 packet.length = len(data)
-                packet.flags = _TRUNCATED
+                packet.flags = TRUNCATED
                 self.truncated += 1
             count += 1
         return count

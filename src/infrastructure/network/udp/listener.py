@@ -10,8 +10,9 @@ from application.network.udp.packet import Packet
 from domain.addressing.endpoint import Endpoint
 from domain.noise.primitives import Buffer
 from infrastructure.network.udp.addresses import endpoint_of, family_of, literal_endpoint, socket_address_of
+from infrastructure.network.udp.coalescing import CoalescingIngress, joins_datagrams
 from infrastructure.network.udp.egress import BatchingEgress
-from infrastructure.network.udp.ingress import BatchingIngress
+from infrastructure.network.udp.ingress import BatchingIngress, Drain
 from infrastructure.network.udp.sockets import (
     SOCKET_BUFFER_BYTES,
     SocketFactory,
@@ -34,16 +35,23 @@ class BoundUdpListener:
     Limit: replies leave with the source address that routing chooses, not with the one that the peer sent to.
     On a host with several addresses a peer's connected socket drops such replies; bind the one address that
     peers use. Pinning the source (IP_PKTINFO) would cost ancillary data on every datagram both ways.
+
+    ``offload`` lets the kernel join and segment runs of datagrams, where it can. Raises OSError if the
+    process has too many descriptors.
     """
 
     __slots__ = ("_egress", "_ingress", "_local_endpoint", "_socket")
 
-    def __init__(self, bound_socket: socket.socket) -> None:
+    def __init__(self, bound_socket: socket.socket, *, offload: bool = True) -> None:
         self._socket = bound_socket
         self._local_endpoint = endpoint_of(bound_socket.getsockname())
         name = f"the UDP socket on {self._local_endpoint}"
-        self._ingress = BatchingIngress(bound_socket, name)
-        self._egress = BatchingEgress(bound_socket, name)
+        self._egress = BatchingEgress(bound_socket, name, offload=offload)
+        self._ingress: Drain
+        if offload and joins_datagrams(bound_socket):
+            self._ingress = CoalescingIngress.bound(bound_socket, name)
+        else:
+            self._ingress = BatchingIngress(bound_socket, name)
 
     @classmethod
     def bind(
@@ -52,6 +60,7 @@ class BoundUdpListener:
         port: int,
         *,
         mark: int | None = None,
+        offload: bool = True,
         receive_buffer_bytes: int = SOCKET_BUFFER_BYTES,
         send_buffer_bytes: int = SOCKET_BUFFER_BYTES,
         open_socket: SocketFactory = open_datagram_socket,
@@ -59,21 +68,22 @@ class BoundUdpListener:
         """Bind ``host`` (an IP literal) and ``port`` (0: any free one).
 
         None and ``::`` accept both families through one socket; None falls back to IPv4 where the kernel
-        has no IPv6. ``mark`` is the firewall mark of what is sent. Raises UdpBindError.
+        has no IPv6. ``mark`` is the firewall mark of what is sent, ``offload`` as above. Raises
+        UdpBindError.
         """
         options = SocketOptions(mark, receive_buffer_bytes, send_buffer_bytes)
         if host is not None:
-            return cls._bind_to(_literal(host, port), options, open_socket)
+            return cls._bind_to(_literal(host, port), options, open_socket, offload=offload)
         try:
-            return cls._bind_to(Endpoint(ANY_IPV6, port), options, open_socket)
+            return cls._bind_to(Endpoint(ANY_IPV6, port), options, open_socket, offload=offload)
         except UdpBindError as error:
             if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in NO_IPV6_ERRNOS:
                 raise
-        return cls._bind_to(Endpoint(ANY_IPV4, port), options, open_socket)
+        return cls._bind_to(Endpoint(ANY_IPV4, port), options, open_socket, offload=offload)
 
     @classmethod
     def _bind_to(
-        cls, endpoint: Endpoint, options: SocketOptions, open_socket: SocketFactory
+        cls, endpoint: Endpoint, options: SocketOptions, open_socket: SocketFactory, *, offload: bool
     ) -> "BoundUdpListener":
         family = family_of(endpoint)
         try:
@@ -82,7 +92,7 @@ class BoundUdpListener:
                     # The host's net.ipv6.bindv6only must not decide whether IPv4 peers are heard.
                     datagram_socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
                 datagram_socket.bind(socket_address_of(endpoint, family))
-                return cls(datagram_socket)
+                return cls(datagram_socket, offload=offload)
         except OSError as exc:
             raise UdpBindError(f"cannot listen on UDP {endpoint}: {reason(exc)}") from exc
         except OverflowError as exc:
@@ -94,7 +104,7 @@ class BoundUdpListener:
         return self._local_endpoint
 
     def fileno(self) -> int:
-        return self._socket.fileno()
+        return self._ingress.fileno()
 
     def read_from(self, packet: Packet) -> bool:
         return self._ingress.read_batch((packet,)) == 1
@@ -103,7 +113,7 @@ class BoundUdpListener:
         """See ``UdpWriter``; False also when the kernel refused this endpoint or this length."""
         return self._egress.send_batch((datagram,), endpoint) == 1
 
-    def batch_ingress(self) -> BatchingIngress:
+    def batch_ingress(self) -> Drain:
         """See ``UdpListener``; the same object each time."""
         return self._ingress
 
@@ -112,6 +122,7 @@ class BoundUdpListener:
         return self._egress
 
     def close(self) -> None:
+        self._ingress.close()
         self._socket.close()
 
 

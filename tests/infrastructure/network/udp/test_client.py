@@ -2,8 +2,10 @@
 
 import asyncio
 import errno
+import resource
 import socket
 from collections.abc import Coroutine, Sequence
+from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -18,8 +20,10 @@ from domain.addressing.endpoint import Endpoint
 from domain.settings.profile import ServerAddress
 from infrastructure.network.udp import client as client_module
 from infrastructure.network.udp.addresses import endpoint_of
+from infrastructure.network.udp.buffers import DatagramBuffer
 from infrastructure.network.udp.client import UdpClientTransport, UdpDialer, look_up
 from infrastructure.network.udp.listener import BoundUdpListener
+from infrastructure.network.udp.sockets import open_datagram_socket
 from tests.adapters.faulty_socket import FaultySocket
 from tests.contracts.test_client_transport import profile
 
@@ -130,12 +134,13 @@ def over_loopback(scenario: Coroutine[None, None, None]) -> None:
     asyncio.run(asyncio.wait_for(scenario, timeout=10))
 
 
-async def open_path() -> tuple[BoundUdpListener, UdpClientTransport, Endpoint]:
+async def open_path(*, offload: bool = True) -> tuple[BoundUdpListener, UdpClientTransport, Endpoint]:
     listener = BoundUdpListener.bind("127.0.0.1", 0)
-    transport = await UdpDialer().dial(listener.local_endpoint)
-    with socket.socket(fileno=socket.dup(transport.fileno())) as same:
-        host, port = same.getsockname()
-    return listener, transport, Endpoint(host, port)
+    transport = await UdpDialer(offload=offload).dial(listener.local_endpoint)
+    await transport.send_message(b"hello")
+    packet = DatagramBuffer(64)
+    assert listener.read_from(packet)
+    return listener, transport, packet.endpoint
 
 
 def test_a_message_longer_than_any_handshake_is_passed_over() -> None:
@@ -169,15 +174,19 @@ def test_a_wait_that_is_over_leaves_no_reader_behind() -> None:
     over_loopback(scenario())
 
 
-def test_closing_during_a_wait_leaves_the_next_owner_of_the_descriptor_alone() -> None:
+@pytest.mark.parametrize("offload", [False, True])
+def test_closing_during_a_wait_leaves_the_next_owner_of_the_descriptor_alone(*, offload: bool) -> None:
     async def scenario() -> None:
-        listener, transport, _ = await open_path()
+        listener, transport, _ = await open_path(offload=offload)
         loop = asyncio.get_running_loop()
         waiting = asyncio.create_task(transport.receive_message())
         await asyncio.sleep(0)
         number = transport.fileno()
         transport.close()
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as successor:
+        with ExitStack() as opened:
+            successor = opened.enter_context(open_datagram_socket(socket.AF_INET))
+            while successor.fileno() < number:  # the kernel gives out the lowest free number
+                successor = opened.enter_context(open_datagram_socket(socket.AF_INET))
             assert successor.fileno() == number
             successor.bind(("127.0.0.1", 0))
             readable = asyncio.Event()
@@ -190,6 +199,45 @@ def test_closing_during_a_wait_leaves_the_next_owner_of_the_descriptor_alone() -
         listener.close()
 
     over_loopback(scenario())
+
+
+def test_messages_that_the_kernel_joined_are_received_without_further_traffic() -> None:
+    async def scenario() -> None:
+        listener, transport, client = await open_path()
+        sent = [b"%03d" % number for number in range(150)]
+        listener.batch_egress().send_batch(sent, client)
+        assert [await transport.receive_message() for _ in sent[:3]] == sent[:3]
+        readable = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(transport.fileno(), readable.set)
+        await readable.wait()
+        loop.remove_reader(transport.fileno())
+        packets = DatagramBuffer.allocate(150, 64)
+        assert transport.ingress().read_batch(packets) == 147
+        assert [bytes(packet.view[:3]) for packet in packets[:147]] == sent[3:]
+        transport.close()
+        listener.close()
+
+    over_loopback(scenario())
+
+
+def test_a_path_without_a_descriptor_to_spare_is_a_dial_error_and_no_open_socket() -> None:
+    opened: list[socket.socket] = []
+
+    def open_the_last(family: int) -> socket.socket:
+        opened.append(FaultySocket(family))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        return opened[0]
+
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    dial = UdpDialer(open_socket=open_the_last).dial(Endpoint("127.0.0.1", 7))
+    try:
+        with pytest.raises(DialError, match="Too many open files"):
+            dial.send(None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        dial.close()
+    assert opened[0].fileno() == -1
 
 
 def test_a_message_that_cannot_be_sent_is_a_transport_error() -> None:

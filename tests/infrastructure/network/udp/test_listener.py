@@ -4,12 +4,14 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from application.network.udp.listener import UdpBindError
 from domain.addressing.endpoint import Endpoint
 from infrastructure.network.udp.buffers import DatagramBuffer
+from infrastructure.network.udp.ingress import BatchingIngress
 from infrastructure.network.udp.listener import BoundUdpListener
 from infrastructure.network.udp.sockets import SO_RCVBUFFORCE, SO_SNDBUFFORCE, open_datagram_socket
 from tests.adapters.faulty_socket import FaultySocket
@@ -95,9 +97,36 @@ def test_a_port_number_out_of_range_is_refused() -> None:
         BoundUdpListener.bind("127.0.0.1", 65536)
 
 
-def test_the_socket_neither_blocks_nor_survives_exec(everywhere: BoundUdpListener) -> None:
-    assert not os.get_blocking(everywhere.fileno())
-    assert not os.get_inheritable(everywhere.fileno())
+def descriptors() -> set[int]:
+    """The open ones of this process."""
+    listed = list(Path("/proc/self/fd").iterdir())
+    # The one that read the directory is gone by now.
+    return {int(entry.name) for entry in listed if entry.is_symlink()}
+
+
+@pytest.mark.parametrize("offload", [False, True])
+def test_the_socket_does_not_block_and_nothing_survives_exec_or_close(*, offload: bool) -> None:
+    opener = Opener()
+    before = descriptors()
+    listener = BoundUdpListener.bind("127.0.0.1", 0, offload=offload, open_socket=opener)
+    assert not os.get_blocking(opener.opened[0].fileno())
+    made = descriptors() - before
+    assert opener.opened[0].fileno() in made
+    assert not any(os.get_inheritable(descriptor) for descriptor in made)
+    listener.close()
+    assert descriptors() == before
+
+
+def test_without_offloads_in_the_kernel_datagrams_travel_one_by_one() -> None:
+    made = FaultySocket(socket.AF_INET, offloads=False)
+    listener = BoundUdpListener.bind("127.0.0.1", 0, open_socket=lambda family: made)
+    assert isinstance(listener.batch_ingress(), BatchingIngress)
+    assert listener.batch_egress().send_batch([b"1", b"2"], listener.local_endpoint) == 2
+    assert made.runs_sent == []
+    packets = DatagramBuffer.allocate(2, 64)
+    assert listener.batch_ingress().read_batch(packets) == 2
+    assert [packet.view[0] for packet in packets] == [ord("1"), ord("2")]
+    listener.close()
 
 
 def test_an_unprivileged_process_gets_the_buffers_that_it_may_have() -> None:
