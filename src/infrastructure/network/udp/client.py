@@ -17,7 +17,8 @@ from application.network.udp.listener import UdpError
 from application.network.udp.packet import PacketFlags
 from domain.addressing.endpoint import Endpoint
 from domain.settings.profile import TransportProfile
-from infrastructure.network.udp.addresses import endpoint_of, family_of, literal_endpoint, socket_address_of
+from infrastructure.network.names import look_up
+from infrastructure.network.udp.addresses import family_of, literal_endpoint, socket_address_of
 from infrastructure.network.udp.buffers import DatagramBuffer
 from infrastructure.network.udp.coalescing import CoalescingIngress, joins_datagrams
 from infrastructure.network.udp.egress import ConnectedEgress
@@ -39,19 +40,6 @@ LOOKUP_BESIDE_LITERAL_S: Final = 1.0
 
 # The addresses of a name in one family (AF_INET or AF_INET6); may be empty. Raises ResolutionError.
 NameLookup: TypeAlias = Callable[[str, int, int], Awaitable[Sequence[Endpoint]]]
-
-
-async def look_up(name: str, port: int, family: int) -> list[Endpoint]:
-    """Ask the host's resolver, off the event loop. Raises ResolutionError."""
-    try:
-        answers = await asyncio.get_running_loop().getaddrinfo(
-            name, port, family=family, type=socket.SOCK_DGRAM
-        )
-    except OSError as exc:
-        raise ResolutionError(exc.strerror or str(exc)) from exc
-    except UnicodeError as exc:
-        raise ResolutionError("it is not a well-formed name") from exc
-    return [endpoint_of(address) for *_, address in answers if isinstance(address[0], str)]
 
 
 class UdpClientTransport:

@@ -21,7 +21,7 @@ from domain.settings.profile import ServerAddress
 from infrastructure.network.udp import client as client_module
 from infrastructure.network.udp.addresses import endpoint_of
 from infrastructure.network.udp.buffers import DatagramBuffer
-from infrastructure.network.udp.client import UdpClientTransport, UdpDialer, look_up
+from infrastructure.network.udp.client import UdpClientTransport, UdpDialer
 from infrastructure.network.udp.listener import BoundUdpListener
 from infrastructure.network.udp.sockets import open_datagram_socket
 from tests.adapters.faulty_socket import FaultySocket
@@ -96,16 +96,6 @@ def test_a_dead_resolver_does_not_hold_up_a_literal(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(client_module, "LOOKUP_BESIDE_LITERAL_S", 0.01)
     server = ServerAddress("vpn.example", IPv4Address("192.0.2.1"))
     assert resolve(UdpDialer(lookup=resolver_that_never_answers), server) == ["192.0.2.1"]
-
-
-def test_the_hosts_resolver_answers_one_family_at_a_time() -> None:
-    assert Endpoint("127.0.0.1", 9090) in asyncio.run(look_up("localhost", 9090, socket.AF_INET))
-
-
-@pytest.mark.parametrize("name", ["a" * 64 + ".example", "..", "::1"])
-def test_what_cannot_be_looked_up_is_a_resolution_error(name: str) -> None:
-    with pytest.raises(ResolutionError):
-        asyncio.run(look_up(name, 9090, socket.AF_INET))
 
 
 def test_a_host_without_a_route_is_a_dial_error_with_advice_and_no_open_socket() -> None:
