@@ -5,6 +5,7 @@ receives at that address. Protocol specification 1.6.
 """
 
 import struct
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
@@ -76,6 +77,7 @@ class CookieJar:
         return short_mac(self._secret, _COOKIE_INPUT.pack(address_bytes(source_host), bucket & _U64_MASK))
 
 
+@lru_cache(maxsize=1)  # judging one message under load asks three times for one address
 def address_bytes(host: str) -> bytes:
     """The 16-byte form of an address literal: IPv4 as IPv4-mapped IPv6, a zone dropped.
 

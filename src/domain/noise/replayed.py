@@ -8,9 +8,9 @@ sessions. An honest client never sends the same ephemeral key twice.
 from collections import OrderedDict
 from typing import Final
 
-# Ours: a recording comes back unnoticed only after this many other handshakes, about 2 MiB. Refused replays
+# Ours: a recording comes back unnoticed only after this many other handshakes, about 1 MiB. Refused replays
 # do not count, so that who has few recordings cannot wash them out.
-REMEMBERED: Final = 16_384
+REMEMBERED: Final = 8_192
 
 _DIGEST_BYTES: Final = 16
 

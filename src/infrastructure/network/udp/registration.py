@@ -43,7 +43,7 @@ class _Place:
 
     __slots__ = ("datagrams", "since_s", "source")
 
-    def __init__(self, source: bytes, since_s: float) -> None:
+    def __init__(self, source: str, since_s: float) -> None:
         self.source = source
         self.since_s = since_s
         self.datagrams: deque[bytes] = deque()
@@ -69,7 +69,7 @@ class UdpRegistration:
         self._clock = clock
         self._counters = counters
         self._places: OrderedDict[Endpoint, _Place] = OrderedDict()
-        self._held_by: dict[bytes, int] = {}  # places per source
+        self._held_by: dict[str, int] = {}  # places per source
 
     @property
     def pending(self) -> bool:
@@ -131,9 +131,10 @@ class UdpRegistration:
             del self._held_by[place.source]
 
 
-def _source_of(host: str) -> bytes:
-    packed = ip_address(host).packed
-    return packed if len(packed) == 4 else packed[:_IPV6_SOURCE_BYTES]
+def _source_of(host: str) -> str:
+    if ":" not in host:
+        return host
+    return ip_address(host).packed[:_IPV6_SOURCE_BYTES].hex()
 
 
 _: type[Registration] = UdpRegistration
