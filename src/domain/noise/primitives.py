@@ -21,7 +21,6 @@ RandomBytes: TypeAlias = Callable[[int], bytes]
 
 KEY_BYTES = 32  # X25519 keys, ChaCha20-Poly1305 keys and SHA-256 results alike
 TAG_BYTES = 16
-NONCE_BYTES = 12
 
 
 class PrimitiveError(Exception):

@@ -3,8 +3,6 @@
 import os
 
 from application.runtime.entropy import Entropy
-from domain.noise.keys import KeyPair
-from domain.noise.primitives import KEY_BYTES, Primitives
 
 
 class SystemEntropy:
@@ -16,8 +14,3 @@ class SystemEntropy:
 
 
 _: type[Entropy] = SystemEntropy
-
-
-def generate_key_pair(primitives: Primitives, entropy: Entropy) -> KeyPair:
-    """A new X25519 key pair; the private key is not clamped, every user of it clamps inside (RFC 7748)."""
-    return KeyPair.from_private(primitives, entropy.random_bytes(KEY_BYTES))
