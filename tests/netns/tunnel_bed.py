@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from domain.addressing.tunnel import server_addresses
+from domain.session.identifiers import ROUTE_ID_BYTES
 from domain.settings.defaults import SLOT_DEFAULTS
 from domain.settings.profile import TransportProtocol
 from tests.netns.bed import Namespace, NetnsBed, require_namespaces
@@ -188,7 +189,7 @@ class TunnelBed:
                 while True:
                     datagram = _datagram_to(SERVER, port, cable.recv(65535))
                     if datagram is not None:
-                        datagrams.append(datagram)
+                        datagrams += _segments(datagram)
 
     def strangers(self, count: int) -> list[socket.socket]:
         """Non-blocking UDP sockets in the server's own network; the caller closes them."""
@@ -331,6 +332,14 @@ def _digest_until_end(sink: socket.socket) -> str:
     while count := sink.recv_into(buffer):
         received.update(memoryview(buffer)[:count])
     return received.hexdigest()
+
+
+def _segments(run: bytes) -> list[bytes]:
+    """The datagrams of a run, which a veth carries as one: each begins with the session's route id."""
+    size = run.find(run[:ROUTE_ID_BYTES], 1)
+    if size < 0:
+        return [run]
+    return [run[offset : offset + size] for offset in range(0, len(run), size)]
 
 
 def _datagram_to(address: str, port: int, frame_untrusted: bytes) -> bytes | None:
