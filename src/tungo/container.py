@@ -30,6 +30,7 @@ from application.runtime.entropy import Entropy
 from application.runtime.log import EventLog
 from application.server.access import AccessControl
 from application.server.follow import FollowConfiguration
+from application.server.register import Registrar
 from application.server.serve import Server, UdpServerTunnel
 from application.server.sessions import SessionRepository
 from domain.addressing.tunnel import server_addresses
@@ -234,7 +235,7 @@ def build_server_tun_manager(settings: ServerSettings, log: EventLog) -> TunMana
     return ServerTunManager(profile, server_addresses(profile.ipv4_subnet, profile.ipv6_subnet), log)
 
 
-def build_server_workers(
+def build_registrar(
     settings: ServerSettings,
     handshake: ServerHandshake,
     sessions: SessionRepository,
@@ -243,15 +244,34 @@ def build_server_workers(
     entropy: Entropy,
     clock: Clock,
     counters: TunnelCounters,
-    log: EventLog,
-) -> ServerWorkerFactory:
-    """Workers with the listener's sessions and buffers."""
-    return PalServerWorkerFactory(
+) -> Registrar:
+    """Who lets clients in."""
+    return Registrar(
         profile=settings.udp,
         handshake=handshake,
         sessions=sessions,
         crypto_for=crypto_for,
         rekey_for=rekey_for,
+        entropy=entropy,
+        clock=clock,
+        counters=counters,
+    )
+
+
+def build_server_workers(
+    settings: ServerSettings,
+    registrar: Registrar,
+    sessions: SessionRepository,
+    entropy: Entropy,
+    clock: Clock,
+    counters: TunnelCounters,
+    log: EventLog,
+) -> ServerWorkerFactory:
+    """Workers with the listener's sessions and buffers."""
+    return PalServerWorkerFactory(
+        mtu_bytes=settings.udp.interface_mtu_bytes,
+        registrar=registrar,
+        sessions=sessions,
         entropy=entropy,
         clock=clock,
         counters=counters,
@@ -381,13 +401,22 @@ class ServerContainer(CommonContainer):
     tun_manager: providers.Provider[TunManager] = providers.Singleton(
         build_server_tun_manager, settings, CommonContainer.log
     )
-    workers: providers.Provider[ServerWorkerFactory] = providers.Singleton(
-        build_server_workers,
+    registrar: providers.Provider[Registrar] = providers.Singleton(
+        build_registrar,
         settings,
         handshake,
         sessions,
         crypto_for,
         rekey_for,
+        CommonContainer.entropy,
+        CommonContainer.clock,
+        CommonContainer.counters,
+    )
+    workers: providers.Provider[ServerWorkerFactory] = providers.Singleton(
+        build_server_workers,
+        settings,
+        registrar,
+        sessions,
         CommonContainer.entropy,
         CommonContainer.clock,
         CommonContainer.counters,

@@ -1,8 +1,5 @@
 """Puts a server's worker together on this platform."""
 
-from collections.abc import Callable
-
-from application.network.connection.crypto import SessionCrypto
 from application.network.routing.counters import TunnelCounters
 from application.network.routing.tun import TunDevice
 from application.network.routing.worker import ServerWorkerFactory, Worker
@@ -13,10 +10,6 @@ from application.runtime.log import EventLog
 from application.server.forward import ServerWorker
 from application.server.register import Registrar
 from application.server.sessions import SessionRepository
-from domain.noise.keys import EpochKeys, SessionId
-from domain.noise.server import Accepted, ServerHandshake
-from domain.rekey.server import ServerRekey
-from domain.settings.profile import TransportProfile
 from infrastructure.network.udp.buffers import DatagramBuffer
 from infrastructure.network.udp.egress import PeerEgress
 from infrastructure.network.udp.registration import UdpRegistration
@@ -24,42 +17,31 @@ from infrastructure.tunnel.sizes import BATCH_SIZE, datagram_buffer_bytes
 
 
 class PalServerWorkerFactory:
-    """Gives each listener its session repository, its registrar and its receive buffers."""
+    """Gives each listener its queue of strangers and its receive buffers."""
 
     def __init__(
         self,
         *,
-        profile: TransportProfile,
-        handshake: ServerHandshake,
+        mtu_bytes: int,
+        registrar: Registrar,
         sessions: SessionRepository,
-        crypto_for: Callable[[SessionId, EpochKeys], SessionCrypto],
-        rekey_for: Callable[[Accepted], ServerRekey],
         entropy: Entropy,
         clock: Clock,
         counters: TunnelCounters,
         log: EventLog,
     ) -> None:
-        self._profile = profile
+        self._mtu_bytes = mtu_bytes
+        self._registrar = registrar
         self._sessions = sessions
-        self._clock = clock
         self._entropy = entropy
+        self._clock = clock
         self._counters = counters
         self._log = log
-        self._registrar = Registrar(
-            profile=profile,
-            handshake=handshake,
-            sessions=sessions,
-            crypto_for=crypto_for,
-            rekey_for=rekey_for,
-            entropy=entropy,
-            clock=clock,
-            counters=counters,
-        )
 
     def create(self, listener: UdpListener, tun: TunDevice) -> Worker:
         """See ServerWorkerFactory."""
         batch_egress = listener.batch_egress()
-        buffer_bytes = datagram_buffer_bytes(self._profile.interface_mtu_bytes)
+        buffer_bytes = datagram_buffer_bytes(self._mtu_bytes)
         return ServerWorker(
             tun=tun,
             listener=listener,
