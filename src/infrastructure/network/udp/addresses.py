@@ -20,9 +20,9 @@ SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 # RFC 4291 section 2.5.5.2, as inet_ntop writes it.
 MAPPED_PREFIX: Final = "::ffff:"
 
-# Peers of one server that get by without a new conversion; at 150 bytes an entry well below 1 MiB. Sources
-# can be spoofed, so a full cache is emptied and starts again: living peers are back with their next datagram.
-CACHE_LIMIT: Final = 4096
+# Peers of one server that get by without a new conversion; half a MiB for both directions. Sources can be
+# spoofed, so a full cache is emptied and starts again: living peers are back with their next datagram.
+CACHE_LIMIT: Final = 1024
 
 
 class WrongFamilyError(Exception):
