@@ -1,4 +1,4 @@
-"""What sealing and opening cost per datagram, beside the bare AEAD call that nobody can save.
+"""What sealing and opening cost per frame, beside the bare AEAD call that nobody can save.
 
 Run: python -m pytest benchmarks/test_session_bench.py
 """
@@ -11,7 +11,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from domain.noise.keys import EpochKeys, Role, SessionId
 from domain.noise.primitives import Buffer
 from domain.session.datagram import DatagramSession
+from domain.session.framing import split_frames
 from domain.session.replay import ReplayWindow
+from domain.session.stream import StreamSession
 from tests.adapters.primitives import PlainPrimitives
 
 PAYLOAD_BYTES = 1400
@@ -26,17 +28,21 @@ def session(role: Role) -> DatagramSession:
     return DatagramSession(PRIMITIVES, role, SESSION_ID, KEYS)
 
 
+def stream_session(role: Role) -> StreamSession:
+    return StreamSession(PRIMITIVES, role, SESSION_ID, KEYS)
+
+
 def measure(
     benchmark: BenchmarkFixture, run: Callable[[], None], size: int, setup: Callable[[], None] | None = None
 ) -> None:
-    """Time ``run`` over ``size`` datagrams; report the fastest round and the median, in us per datagram."""
+    """Time ``run`` over ``size`` frames; report the fastest round and the median, in us per frame."""
     benchmark.pedantic(  # type: ignore[no-untyped-call]  # pytest-benchmark leaves it unannotated
         run, setup=setup, rounds=ROUNDS, warmup_rounds=50
     )
     stats = benchmark.stats
     if stats is not None:  # --benchmark-disable leaves none
-        benchmark.extra_info["us_per_datagram_min"] = round(stats.stats.min / size * 1e6, 3)
-        benchmark.extra_info["us_per_datagram_median"] = round(stats.stats.median / size * 1e6, 3)
+        benchmark.extra_info["us_per_frame_min"] = round(stats.stats.min / size * 1e6, 3)
+        benchmark.extra_info["us_per_frame_median"] = round(stats.stats.median / size * 1e6, 3)
         print(f"\n{benchmark.name}: {benchmark.extra_info}")
 
 
@@ -104,6 +110,38 @@ def test_open(benchmark: BenchmarkFixture, size: int, into: Callable[[bytes], Bu
     receive_fresh_batch()
     assert server.open(batch).authenticated == size
     assert server.drops.replayed == 0
+
+
+@BATCH_SIZES
+def test_seal_for_a_stream(benchmark: BenchmarkFixture, size: int) -> None:
+    client = stream_session(Role.CLIENT)
+    plaintexts = [bytes(PAYLOAD_BYTES)] * size
+
+    def run() -> None:
+        client.seal(plaintexts)
+
+    measure(benchmark, run, size)
+    assert len(client.seal(plaintexts)) == size
+
+
+@BATCH_SIZES
+def test_split_and_open_a_stream(benchmark: BenchmarkFixture, size: int) -> None:
+    client, server = stream_session(Role.CLIENT), stream_session(Role.SERVER)
+    plaintexts = [bytes(PAYLOAD_BYTES)] * size
+
+    received = bytearray()
+
+    def receive_next_batch() -> None:
+        received[:] = b"".join(client.seal(plaintexts))
+
+    def run() -> None:
+        bodies, _ = split_frames(received)
+        server.open(bodies)
+
+    measure(benchmark, run, size, receive_next_batch)
+    receive_next_batch()
+    bodies, _ = split_frames(received)
+    assert server.open(bodies).authenticated == size
 
 
 def test_replay_window_in_order(benchmark: BenchmarkFixture) -> None:

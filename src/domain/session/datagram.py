@@ -9,11 +9,10 @@ dropped in silence: an answer, or the end of the session, would be a gift to who
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from domain.noise.keys import EpochKeys, Role, SessionId
 from domain.noise.primitives import Buffer, Primitives
-from domain.packets.service import SERVICE_HEADER_BYTES, SERVICE_PREFIX
 from domain.session.epochs import EpochRefusedError, EpochRing
 from domain.session.identifiers import FIRST_EPOCH, ROUTE_ID_BYTES, Epoch, RouteId, route_id_of
 from domain.session.nonce import (
@@ -25,33 +24,10 @@ from domain.session.nonce import (
     SendCounter,
     associated_data_prefix,
 )
+from domain.session.opened import SERVICE_MARK, OpenedBatch, file_marked
 
 HEADER_BYTES: Final = DATAGRAM_HEADER.size
 SMALLEST_DATAGRAM_BYTES: Final = DATAGRAM_OVERHEAD_BYTES  # around an empty plaintext
-
-_SERVICE_MARK: Final = SERVICE_PREFIX[0]  # no IP packet starts with it
-
-
-class OpenedBatch(NamedTuple):
-    """What a batch of datagrams turned out to hold; each list keeps the order of arrival."""
-
-    packets: list[bytes]
-    """Authenticated plaintexts that are no service packets: IP packets, if the peer is honest."""
-
-    service: list[tuple[Epoch, bytes]]
-    """Authenticated service packets, each with the epoch of the datagram that carried it."""
-
-    authenticated: int
-    """How many datagrams passed, those with an empty plaintext included."""
-
-    highest_epoch: Epoch | None
-    """The highest epoch among the datagrams that passed; None if none did."""
-
-    newest: int
-    """Which of the datagrams is now the newest ever received, by (epoch, counter); -1 if none is.
-
-    Only this one may tell where the peer is: a datagram that was overtaken must not move the address back.
-    """
 
 
 class DropCounters:
@@ -76,7 +52,6 @@ class DatagramSession:
 
     __slots__ = (
         "_counter",
-        "_keys",
         "_newest",
         "_primitives",
         "_receive_prefix",
@@ -112,11 +87,6 @@ class DatagramSession:
         """The epochs that ``open`` accepts, oldest first."""
         return self._ring.epochs
 
-    @property
-    def current_keys(self) -> EpochKeys:
-        """The keys of the send epoch, from which a rekey derives the next ones."""
-        return self._keys
-
     def install(self, epoch: Epoch, keys: EpochKeys) -> None:
         """Accept datagrams of ``epoch`` from now on, and be ready to send in it.
 
@@ -142,7 +112,6 @@ class DatagramSession:
         self._send_in(epoch, keys)
 
     def _send_in(self, epoch: Epoch, keys: EpochKeys) -> None:
-        self._keys = keys
         self._send_epoch = epoch
         self._sealing = self._primitives.aead(keys.sealing(self._role))
         self._counter = SendCounter(epoch)
@@ -182,8 +151,7 @@ class DatagramSession:
         held_epoch: int = held.epoch
         decrypt, is_fresh, accept = held.opening.decrypt, held.window.is_fresh, held.window.accept
         newest_epoch, newest_high, newest_low = self._newest
-        newest = highest_epoch = -1
-        authenticated = 0
+        authenticated, highest_epoch, newest = 0, -1, -1
         packets: list[bytes] = []
         service: list[tuple[Epoch, bytes]] = []
         for index, datagram in enumerate(datagrams):
@@ -221,22 +189,18 @@ class DatagramSession:
             ):
                 newest_epoch, newest_high, newest_low = epoch, high, low
                 newest = index
-            if plaintext and plaintext[0] != _SERVICE_MARK:
+            if plaintext and plaintext[0] != SERVICE_MARK:
                 packets.append(plaintext)
+            elif plaintext:
+                file_marked(plaintext, epoch, packets, service)
             else:
-                self._sort_out(plaintext, epoch, packets, service)
+                drops.empty += 1
         self._newest = (newest_epoch, newest_high, newest_low)
         return OpenedBatch(
-            packets, service, authenticated, Epoch(highest_epoch) if authenticated else None, newest
+            packets=packets,
+            service=service,
+            authenticated=authenticated,
+            highest_epoch=Epoch(highest_epoch) if authenticated else None,
+            newest=newest,
+            consumed=len(datagrams),
         )
-
-    def _sort_out(
-        self, plaintext: bytes, epoch: Epoch, packets: list[bytes], service: list[tuple[Epoch, bytes]]
-    ) -> None:
-        """File a plaintext that is empty or starts like a service packet (specification 4.1)."""
-        if not plaintext:
-            self.drops.empty += 1
-        elif len(plaintext) >= SERVICE_HEADER_BYTES and plaintext.startswith(SERVICE_PREFIX):
-            service.append((epoch, plaintext))
-        else:
-            packets.append(plaintext)

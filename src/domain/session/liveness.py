@@ -18,6 +18,11 @@ DEAD_AFTER_S: Final = 15.0
 # get lost.
 PING_AGAIN_AFTER_S: Final = 1.0
 
+# Ours: after a change of the network, how soon the server has to be heard again, and how often it is asked
+# until then. On a path that loses every fifth datagram, one of four pings and pongs comes through.
+PROBE_LIMIT_S: Final = 2.0
+PROBE_AGAIN_AFTER_S: Final = 0.5
+
 # Ours: a server gives a new session the tunnel only when something authentic has come in it, so the first
 # ping goes out at once. The Go client waits a second.
 FIRST_PING_AFTER_S: Final = 0.0
@@ -39,10 +44,18 @@ class ClientLiveness:
 
     It pings ``first_ping_after_s`` after the start if nothing arrived, and then after ``ping_after_s`` of
     silence; while a ping is not answered, another follows every ``ping_again_after_s``. After
-    ``dead_after_s`` of silence the session is dead.
+    ``dead_after_s`` of silence the session is dead, and after a probe much sooner.
     """
 
-    __slots__ = ("_dead_after_s", "_dead_at_s", "_ping_after_s", "_ping_again_after_s", "_ping_at_s")
+    __slots__ = (
+        "_again_after_s",
+        "_dead_after_s",
+        "_dead_at_s",
+        "_dead_by_silence_at_s",
+        "_ping_after_s",
+        "_ping_again_after_s",
+        "_ping_at_s",
+    )
 
     def __init__(
         self,
@@ -56,20 +69,31 @@ class ClientLiveness:
         self._ping_after_s = ping_after_s
         self._ping_again_after_s = ping_again_after_s
         self._dead_after_s = dead_after_s
+        self._again_after_s = ping_again_after_s
         self._ping_at_s = now_s + first_ping_after_s
-        self._dead_at_s = now_s + dead_after_s
+        self._dead_by_silence_at_s = self._dead_at_s = now_s + dead_after_s
 
     def authenticated(self, now_s: float) -> None:
         """At least one authenticated datagram has arrived."""
+        self._again_after_s = self._ping_again_after_s
         self._ping_at_s = now_s + self._ping_after_s
-        self._dead_at_s = now_s + self._dead_after_s
+        self._dead_by_silence_at_s = self._dead_at_s = now_s + self._dead_after_s
+
+    def probe(self, now_s: float) -> None:
+        """The way to the server may be another one: ping at once, and be dead soon if nothing arrives.
+
+        A second probe asks anew, but neither it nor any later one puts off the end after ``dead_after_s``.
+        """
+        self._again_after_s = PROBE_AGAIN_AFTER_S
+        self._ping_at_s = now_s
+        self._dead_at_s = min(now_s + PROBE_LIMIT_S, self._dead_by_silence_at_s)
 
     def handle_timer(self, now_s: float) -> LivenessAction | None:
         """What is due at ``now_s``; None if nothing is. A missed ping is not made up for by two."""
         if now_s >= self._dead_at_s:
             return LivenessAction.DEAD
         if now_s >= self._ping_at_s:
-            self._ping_at_s = now_s + self._ping_again_after_s
+            self._ping_at_s = now_s + self._again_after_s
             return LivenessAction.SEND_PING
         return None
 

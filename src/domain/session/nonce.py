@@ -15,7 +15,9 @@ Errors of this folder::
 
     SessionError
     ├── NonceExhaustedError   an epoch has no counter left to seal with
-    └── EpochRefusedError     an epoch cannot be staged or activated (epochs.py)
+    ├── EpochRefusedError     an epoch cannot be staged or activated (epochs.py)
+    ├── FramingError          a byte stream holds no frames (framing.py)
+    └── StreamBrokenError     a frame of a stream cannot be opened, so that no later one can (stream.py)
 """
 
 from struct import Struct

@@ -4,10 +4,12 @@
 send piles up in ``outbox`` until a test carries it over, loses it or doubles it.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import assert_never
 
 from application.network.connection.crypto import SessionCrypto
 from domain.noise.keys import EpochKeys, KeyPair, Role, SessionId
+from domain.noise.primitives import Buffer
 from domain.packets.service import PING, PONG
 from domain.rekey.client import ClientPhase, ClientRekey
 from domain.rekey.effects import (
@@ -21,10 +23,12 @@ from domain.rekey.effects import (
 from domain.rekey.rules import LAST_EPOCH, REKEY_INTERVAL_S, Carrier, RekeyVersion
 from domain.rekey.server import ServerPhase, ServerRekey
 from domain.session.datagram import DatagramSession
+from domain.session.framing import split_frames
 from domain.session.identifiers import Epoch
+from domain.session.opened import OpenedBatch
+from domain.session.stream import StreamSession
 from tests.adapters.entropy import SeededEntropy
 from tests.adapters.primitives import PlainPrimitives
-from tests.domain.rekey.stream import StreamFrames
 
 PRIMITIVES = PlainPrimitives()
 CLIENT_STATIC = KeyPair.from_private(PRIMITIVES, bytes(range(0x20, 0x40)))
@@ -37,7 +41,7 @@ def crypto_for(carrier: Carrier, role: Role) -> SessionCrypto:
     """One end's keys of epoch 0."""
     if carrier is Carrier.DATAGRAM:
         return DatagramSession(PRIMITIVES, role, SESSION_ID, FIRST_KEYS)
-    return StreamFrames(PRIMITIVES, role, FIRST_KEYS)
+    return StreamSession(PRIMITIVES, role, SESSION_ID, FIRST_KEYS)
 
 
 class _End:
@@ -76,9 +80,15 @@ class _End:
                 case _:
                     assert_never(effect)
 
-    def batches(self, frames: list[bytes]) -> list[list[bytes]]:
-        """Datagrams are opened together; on a stream, each frame after the effects of the one before."""
-        return [frames] if self.carrier is Carrier.DATAGRAM else [[frame] for frame in frames]
+    def open(self, frames: list[bytes]) -> Iterator[OpenedBatch]:
+        """What arrived together, as far as it can be opened at once; handle each batch before the next."""
+        unopened: Sequence[Buffer] = frames
+        if self.carrier is Carrier.STREAM:
+            unopened, _ = split_frames(b"".join(frames))
+        while unopened:
+            opened = self.crypto.open(unopened)
+            yield opened
+            unopened = unopened[opened.consumed :]
 
 
 class ClientEnd(_End):
@@ -112,8 +122,7 @@ class ClientEnd(_End):
 
     def receive(self, frames: list[bytes], now_s: float) -> list[bytes]:
         """Open frames from the server; returns what was sent in answer."""
-        for batch in self.batches(frames):
-            opened = self.crypto.open(batch)
+        for opened in self.open(frames):
             self.packets += opened.packets
             if opened.highest_epoch is not None:
                 self.rekey.observe(opened.highest_epoch)
@@ -148,8 +157,7 @@ class ServerEnd(_End):
 
     def receive(self, frames: list[bytes]) -> list[bytes]:
         """Open frames from the client; returns what was sent in answer."""
-        for batch in self.batches(frames):
-            opened = self.crypto.open(batch)
+        for opened in self.open(frames):
             self.packets += opened.packets
             if opened.highest_epoch is not None:
                 self.apply(self.rekey.observe(opened.highest_epoch))

@@ -7,10 +7,11 @@ from typing import NotRequired, TypedDict
 import pytest
 
 from domain.noise.keys import EpochKeys, Role, SessionId
-from domain.session.datagram import DatagramSession, OpenedBatch
+from domain.session.datagram import DatagramSession
 from domain.session.epochs import EpochRefusedError
 from domain.session.identifiers import Epoch
 from domain.session.nonce import COUNTER_LOW_BITS, NonceExhaustedError, SendCounter
+from domain.session.opened import OpenedBatch
 from tests.adapters.primitives import PlainPrimitives
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "udp_frames.json"

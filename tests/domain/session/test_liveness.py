@@ -84,6 +84,45 @@ def test_a_process_that_slept_through_the_limit_learns_that_the_session_is_dead(
     assert liveness.handle_timer(START_S + 3600) is DEAD
 
 
+def test_a_probe_asks_four_times_and_an_unanswered_one_is_the_end_after_two_seconds() -> None:
+    liveness = ClientLiveness(START_S)
+    liveness.authenticated(START_S)
+    liveness.probe(START_S + 1)
+
+    assert timeline(liveness, START_S + 60) == [*((1 + half / 2, PING) for half in range(4)), (3, DEAD)]
+
+
+def test_an_answered_probe_leaves_everything_as_it_was() -> None:
+    liveness = ClientLiveness(START_S)
+    liveness.probe(START_S + 1)
+    assert liveness.handle_timer(START_S + 1) is PING
+    liveness.authenticated(START_S + 2.5)
+
+    assert timeline(liveness, START_S + 60) == [
+        *((second, PING) for second in (5.5 + n for n in range(12))),
+        (17.5, DEAD),
+    ]
+
+
+def test_a_second_probe_has_its_own_two_seconds() -> None:
+    liveness = ClientLiveness(START_S)
+    liveness.probe(START_S)
+    liveness.probe(START_S + 1.5)
+
+    assert liveness.handle_timer(START_S + 3) is PING
+    assert liveness.handle_timer(START_S + 3.5) is DEAD
+
+
+def test_probes_one_after_another_do_not_keep_a_dead_session() -> None:
+    liveness = ClientLiveness(START_S)
+    for second in range(15):
+        liveness.probe(START_S + second)
+        assert liveness.handle_timer(START_S + second) is PING
+
+    assert liveness.next_deadline_s() <= START_S + 15
+    assert liveness.handle_timer(START_S + 15) is DEAD
+
+
 def test_the_intervals_can_be_chosen() -> None:
     liveness = ClientLiveness(START_S, first_ping_after_s=2, ping_again_after_s=5, dead_after_s=10)
 

@@ -5,22 +5,38 @@ from typing import Protocol
 
 from domain.noise.keys import EpochKeys
 from domain.noise.primitives import Buffer
-from domain.session.datagram import OpenedBatch
 from domain.session.identifiers import Epoch
+from domain.session.opened import OpenedBatch
 
 
 class SessionCrypto(Protocol):
-    """The keys of one session: ``domain.session.datagram.DatagramSession`` for UDP."""
+    """The keys of one session: ``DatagramSession`` for UDP, ``StreamSession`` for TCP and WebSocket.
+
+    Both stand in ``domain.session``. A *frame* is what the transport sends for one plaintext: a datagram, or
+    a body with its length in front. ``open`` takes what the transport's ingress hands out: datagrams, or
+    bodies without their lengths.
+    """
 
     def seal(self, plaintexts: Sequence[Buffer]) -> list[bytes]:
         """One wire frame per plaintext, in order, in the current send epoch.
 
-        Raises domain.session.nonce.NonceExhaustedError when the epoch has no counter left.
+        On a stream all of them must be sent in this order, or the connection is of no further use. Raises
+        domain.session.nonce.NonceExhaustedError when the epoch has no counter left, and on a stream
+        ValueError when a plaintext does not fit into a frame; either seals nothing.
         """
         ...
 
     def open(self, frames: Sequence[Buffer]) -> OpenedBatch:
-        """Authenticate and decrypt; frames that fail are dropped and counted, never raised."""
+        """Authenticate and decrypt ``frames``, which are only read and not kept.
+
+        May stop early: ``OpenedBatch.consumed`` says how many it dealt with. The caller carries out what the
+        service packets among them ask for, and only then comes again with the rest, which may be sealed with
+        the keys that they bring.
+
+        Datagrams that fail are dropped and counted, never raised. On a stream the first frame that fails
+        raises domain.session.stream.StreamBrokenError, and so does every later call: the connection has to
+        end, and what the same call had opened before it is lost.
+        """
         ...
 
     @property
@@ -29,7 +45,10 @@ class SessionCrypto(Protocol):
         ...
 
     def install(self, epoch: Epoch, keys: EpochKeys) -> None:
-        """Accept frames of ``epoch`` from now on. Raises domain.session.epochs.EpochRefusedError."""
+        """Accept frames of ``epoch`` from now on, and be ready to send in it.
+
+        Raises domain.session.epochs.EpochRefusedError; then nothing has changed.
+        """
         ...
 
     def activate(self, epoch: Epoch) -> None:
