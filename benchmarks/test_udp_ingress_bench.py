@@ -13,7 +13,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from domain.addressing.endpoint import Endpoint
-from infrastructure.network.udp.addresses import endpoint_of
+from infrastructure.network.addresses import endpoint_of
 from infrastructure.network.udp.buffers import DatagramBuffer
 from infrastructure.network.udp.coalescing import CoalescingIngress, joins_datagrams
 from infrastructure.network.udp.egress import BatchingEgress, ConnectedEgress

@@ -2,17 +2,22 @@
 
 from collections.abc import Sequence
 
-from application.network.connection.egress import RoamingEgress
+from application.network.connection.egress import PeerEgress
 from domain.addressing.endpoint import Endpoint
 from domain.noise.primitives import Buffer
 
 
 class RecordingEgress:
-    """Takes every frame until it is closed; ``sent`` holds (endpoint at that moment, frame)."""
+    """Takes everything until it is closed.
+
+    ``sent`` holds (endpoint at that moment, frame), and handshake messages as they are, without a frame
+    around them. ``has_room`` is for tests to set.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.sent: list[tuple[Endpoint, bytes]] = []
+        self.has_room = True
         self.closed = False
 
     def send_batch(self, frames: Sequence[Buffer]) -> int:
@@ -21,8 +26,11 @@ class RecordingEgress:
         self.sent += [(self.endpoint, bytes(frame)) for frame in frames]
         return len(frames)
 
+    def send_message(self, message: bytes) -> None:
+        self.send_batch([message])
+
     def close(self) -> None:
         self.closed = True
 
 
-_: type[RoamingEgress] = RecordingEgress
+_: type[PeerEgress] = RecordingEgress

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, overload
 
-from infrastructure.network.udp.addresses import SocketAddress
+from infrastructure.network.addresses import SocketAddress
 from infrastructure.network.udp.coalescing import UDP_GRO
 from infrastructure.network.udp.segmentation import UDP_SEGMENT
 
@@ -20,31 +20,41 @@ if TYPE_CHECKING:
 
 
 class FaultySocket(socket.socket):
-    """A real datagram socket whose next calls can be made to fail.
+    """A real socket, of datagrams unless another ``kind`` is asked for, whose next calls can be made to fail.
 
-    ``receive_faults``, ``send_faults`` and ``connect_faults`` are consumed one per call: an errno to fail
-    with, or 0 to let the call through; when they are used up every call goes through. A run of n datagrams
-    consumes n of the ``receive_faults``, as if each had come by itself. ``runs_sent`` lists the number of
-    datagrams in each run that went through.
+    ``receive_faults``, ``send_faults``, ``connect_faults`` and ``accept_faults`` are consumed one per call:
+    an errno to fail with, or 0 to let the call through; when they are used up every call goes through. A run
+    of n datagrams consumes n of the ``receive_faults``, as if each had come by itself. ``runs_sent`` lists
+    the number of datagrams in each run that went through.
 
     Setting one of ``privileged_options`` fails with EPERM, as it does without capabilities; without
     ``offloads`` the options for runs fail with ENOPROTOOPT, as on a kernel that does not know them.
     """
 
     def __init__(
-        self, family: int, privileged_options: frozenset[int] = frozenset(), *, offloads: bool = True
+        self,
+        family: int,
+        privileged_options: frozenset[int] = frozenset(),
+        *,
+        offloads: bool = True,
+        kind: int = socket.SOCK_DGRAM,
     ) -> None:
-        super().__init__(family, socket.SOCK_DGRAM)
+        super().__init__(family, kind)
         self.privileged_options = privileged_options
         self.offloads = offloads
         self.receive_faults: deque[int] = deque()
         self.send_faults: deque[int] = deque()
         self.connect_faults: deque[int] = deque()
+        self.accept_faults: deque[int] = deque()
         self.runs_sent: list[int] = []
 
     def connect(self, address: "tuple[object, ...] | str | ReadableBuffer", /) -> None:
         _raise_next(self.connect_faults)
         super().connect(address)
+
+    def accept(self) -> tuple[socket.socket, SocketAddress]:
+        _raise_next(self.accept_faults)
+        return super().accept()
 
     def recvfrom_into(
         self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0

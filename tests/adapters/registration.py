@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from application.network.connection.egress import RoamingEgress
+from application.network.connection.egress import PeerEgress
 from application.network.udp.packet import Packet
 from application.network.udp.registration import Registration
 from domain.addressing.endpoint import Endpoint
@@ -12,7 +12,7 @@ from infrastructure.network.udp.registration import Register
 class ImmediateRegistration:
     """Hands every datagram to the registrar when ``work`` is called next, however many there are."""
 
-    def __init__(self, register: Register, egress_to: Callable[[Endpoint], RoamingEgress]) -> None:
+    def __init__(self, register: Register, egress_to: Callable[[Endpoint], PeerEgress]) -> None:
         self._register = register
         self._egress_to = egress_to
         self._waiting: list[tuple[bytes, Endpoint]] = []

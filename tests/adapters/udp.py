@@ -13,6 +13,7 @@ from itertools import count
 from typing import Final
 
 from application.network.connection.egress import Egress
+from application.network.connection.ingress import FrameIngress
 from application.network.connection.transport import (
     ClientTransport,
     Dialer,
@@ -297,14 +298,48 @@ class FakeConnectedEgress:
         self._egress = FakeBatchEgress(mailbox)
         self._remote = remote
 
+    @property
+    def has_room(self) -> bool:
+        return True
+
     def send_batch(self, frames: Sequence[Buffer]) -> int:
         try:
             return self._egress.send_batch(frames, self._remote)
         except UdpError:
             return 0
 
+    def send_message(self, message: bytes) -> None:
+        self.send_batch([message])
+
     def close(self) -> None:
         """Nothing belongs to the peer alone."""
+
+
+class FakeFrameIngress:
+    """Each datagram in a mailbox is a frame; at most ``batch`` of them at a time."""
+
+    def __init__(self, mailbox: FakeMailbox, batch: int = 64) -> None:
+        self._mailbox = mailbox
+        self._batch = batch
+        self._kept_failure: UdpError | None = None
+
+    def read_frames(self) -> Sequence[Buffer]:
+        if self._kept_failure is not None and not self._mailbox.closed:
+            failure, self._kept_failure = self._kept_failure, None
+            raise TransportError(str(failure))
+        frames: list[bytes] = []
+        while len(frames) < self._batch:
+            try:
+                taken = self._mailbox.take()
+            except UdpError as failure:
+                if not frames:
+                    raise TransportError(str(failure)) from failure
+                self._kept_failure = failure
+                break
+            if taken is None:
+                break
+            frames.append(taken[0])
+        return frames
 
 
 class FakeClientTransport:
@@ -313,7 +348,7 @@ class FakeClientTransport:
     def __init__(self, mailbox: FakeMailbox, remote: Endpoint) -> None:
         self.mailbox = mailbox
         self._remote = remote
-        self._ingress = FakeBatchIngress(mailbox)
+        self._ingress = FakeFrameIngress(mailbox)
         self._egress = FakeConnectedEgress(mailbox, remote)
 
     @property
@@ -338,7 +373,7 @@ class FakeClientTransport:
         """As for FakeUdpListener."""
         return self.mailbox.descriptor
 
-    def ingress(self) -> FakeBatchIngress:
+    def ingress(self) -> FakeFrameIngress:
         return self._ingress
 
     def egress(self) -> FakeConnectedEgress:
@@ -374,6 +409,7 @@ class FakeDialer:
 
 _listener: type[UdpListener] = FakeUdpListener
 _ingress: type[BatchIngress] = FakeBatchIngress
+_frames: type[FrameIngress] = FakeFrameIngress
 _batch_egress: type[BatchEgress] = FakeBatchEgress
 _egress: type[Egress] = FakeConnectedEgress
 _transport: type[ClientTransport] = FakeClientTransport

@@ -1,33 +1,67 @@
-"""What every ClientTransport and Dialer must do."""
+"""What every ClientTransport and Dialer must do; at the end, what those over datagrams must do besides."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 import pytest
 
-from application.network.connection.transport import ClientTransport, ResolutionError, TransportError
-from application.network.udp.listener import UdpClosedError, UdpError, UdpListener
+from application.network.connection.transport import (
+    ClientTransport,
+    DialError,
+    ResolutionError,
+    TransportError,
+)
+from application.network.udp.listener import UdpListener
 from domain.addressing.endpoint import Endpoint
+from domain.noise.primitives import Buffer
 from domain.settings.profile import ServerAddress, TransportProfile, TransportProtocol
-from infrastructure.network.udp.buffers import DatagramBuffer
-from tests.contracts.udp_worlds import UDP_WORLDS, UdpWorld, contents, receive, received, world_name
+from tests.contracts.path_worlds import PATH_WORLDS, PathServer, PathWorld, ServerEnd, path_name
+from tests.contracts.udp_worlds import UDP_WORLDS, UdpWorld, contents, receive, world_name
+
+
+@pytest.fixture(params=PATH_WORLDS, ids=path_name)
+def world(request: pytest.FixtureRequest) -> Iterator[PathWorld]:
+    made: PathWorld = request.param()
+    with made:
+        yield made
 
 
 @pytest.fixture(params=UDP_WORLDS, ids=world_name)
-def world(request: pytest.FixtureRequest) -> Iterator[UdpWorld]:
+def datagrams(request: pytest.FixtureRequest) -> Iterator[UdpWorld]:
     made: UdpWorld = request.param()
     with made:
         yield made
 
 
-async def dialled(world: UdpWorld, server: UdpListener) -> tuple[ClientTransport, Endpoint]:
+async def dialled(world: PathWorld, server: PathServer) -> tuple[ClientTransport, ServerEnd]:
+    """A path to ``server`` and the server's end of it, after a first message."""
+    transport = await world.dialer().dial(server.endpoint)
+    await transport.send_message(b"hello")
+    end, message = server.welcome()
+    assert message == b"hello"
+    return transport, end
+
+
+async def dialled_over_udp(world: UdpWorld, server: UdpListener) -> tuple[ClientTransport, Endpoint]:
     """A path to ``server`` and the endpoint that it has there."""
     transport = await world.dialer().dial(server.local_endpoint)
     await transport.send_message(b"hello")
     (packet,) = receive(world, server.fileno(), server.batch_ingress(), 1)
     assert contents([packet]) == [b"hello"]
     return transport, packet.endpoint
+
+
+def frames_of(world: PathWorld, transport: ClientTransport, count: int) -> list[bytes]:
+    """The next ``count`` frames that the ingress gives, copied; fewer if no more come."""
+    frames: list[bytes] = []
+    while len(frames) < count and world.await_arrival(transport.fileno()):
+        batch = transport.ingress().read_frames()
+        if not batch:
+            break
+        frames += map(bytes, batch)
+    return frames
 
 
 def run(scenario: Coroutine[None, None, None]) -> None:
@@ -47,99 +81,77 @@ def profile(server: ServerAddress, port: int = 9090) -> TransportProfile:
     )
 
 
-def test_messages_go_both_ways(world: UdpWorld) -> None:
+def test_messages_go_both_ways(world: PathWorld) -> None:
     async def scenario() -> None:
-        server = world.listener()
-        transport, client = await dialled(world, server)
-        assert transport.remote_endpoint == server.local_endpoint
-        server.write_to(b"welcome", client)
+        server = world.server()
+        transport, end = await dialled(world, server)
+        assert transport.remote_endpoint == server.endpoint
+        end.send_messages(b"welcome")
         assert await transport.receive_message() == b"welcome"
         transport.close()
 
     run(scenario())
 
 
-def test_a_message_is_awaited(world: UdpWorld) -> None:
+def test_a_message_is_awaited(world: PathWorld) -> None:
     async def scenario() -> None:
-        server = world.listener()
-        transport, client = await dialled(world, server)
+        transport, end = await dialled(world, world.server())
         waiting = asyncio.create_task(transport.receive_message())
         await asyncio.sleep(0)
         assert not waiting.done()
-        server.write_to(b"at last", client)
+        end.send_messages(b"at last")
         assert await waiting == b"at last"
         transport.close()
 
     run(scenario())
 
 
-def test_messages_come_one_at_a_time_in_order(world: UdpWorld) -> None:
+def test_messages_come_one_at_a_time_in_order(world: PathWorld) -> None:
     async def scenario() -> None:
-        server = world.listener()
-        transport, client = await dialled(world, server)
-        server.batch_egress().send_batch([b"1", b"2", b"3"], client)
+        transport, end = await dialled(world, world.server())
+        end.send_messages(b"1", b"2", b"3")
         assert [await transport.receive_message() for _ in range(3)] == [b"1", b"2", b"3"]
         transport.close()
 
     run(scenario())
 
 
-def test_what_follows_the_handshake_is_left_for_the_ingress(world: UdpWorld) -> None:
+def test_what_follows_the_handshake_is_left_for_the_ingress(world: PathWorld) -> None:
     async def scenario() -> None:
-        server = world.listener()
-        transport, client = await dialled(world, server)
-        server.batch_egress().send_batch([b"message", b"frame 1", b"frame 2"], client)
+        transport, end = await dialled(world, world.server())
+        end.send_messages(b"message", b"frame 1", b"frame 2")
         assert await transport.receive_message() == b"message"
-        frames = receive(world, transport.fileno(), transport.ingress(), 2)
-        assert contents(frames) == [b"frame 1", b"frame 2"]
-        assert [frame.endpoint for frame in frames] == [server.local_endpoint] * 2
+        assert frames_of(world, transport, 2) == [b"frame 1", b"frame 2"]
+        end.send_messages(b"frame 3")
+        assert frames_of(world, transport, 1) == [b"frame 3"]
+        assert list(transport.ingress().read_frames()) == []
         transport.close()
 
     run(scenario())
 
 
-def test_the_egress_sends_frames_in_order(world: UdpWorld) -> None:
+def test_the_egress_sends_frames_in_order(world: PathWorld) -> None:
     async def scenario() -> None:
-        server = world.listener()
-        transport, _ = await dialled(world, server)
-        assert transport.egress().send_batch([b"1", bytearray(b"2"), memoryview(b"3")]) == 3
-        assert received(world, server, 3) == [b"1", b"2", b"3"]
+        transport, end = await dialled(world, world.server())
+        egress = transport.egress()
+        first, second, third = map(world.wire, (b"1", b"22", b"333"))
+        frames: list[Buffer] = [first, bytearray(second), memoryview(third)]
+        assert egress.has_room
+        assert egress.send_batch(frames) == 3
+        egress.send_message(b"a message")
+        assert end.receive_messages(4) == [b"1", b"22", b"333", b"a message"]
         transport.close()
 
     run(scenario())
 
 
-def test_an_empty_datagram_is_no_message(world: UdpWorld) -> None:
+def test_a_cancelled_wait_loses_no_message(world: PathWorld) -> None:
     async def scenario() -> None:
-        server = world.listener()
-        transport, client = await dialled(world, server)
-        server.batch_egress().send_batch([b"", b"message"], client)
-        assert await transport.receive_message() == b"message"
-        transport.close()
-
-    run(scenario())
-
-
-def test_strangers_are_not_heard(world: UdpWorld) -> None:
-    async def scenario() -> None:
-        server, stranger = world.listener(), world.listener()
-        transport, client = await dialled(world, server)
-        stranger.write_to(b"forged", client)
-        server.write_to(b"real", client)
-        assert await transport.receive_message() == b"real"
-        transport.close()
-
-    run(scenario())
-
-
-def test_a_cancelled_wait_loses_no_message(world: UdpWorld) -> None:
-    async def scenario() -> None:
-        server = world.listener()
-        transport, client = await dialled(world, server)
+        transport, end = await dialled(world, world.server())
         for number in range(20):
             waiting = asyncio.create_task(transport.receive_message())
             await asyncio.sleep(0)
-            server.write_to(b"%d" % number, client)
+            end.send_messages(b"%d" % number)
             # From not at all to past the moment at which the wait is over but the task has not run yet.
             for _ in range(number % 4):
                 await asyncio.sleep(0)
@@ -153,15 +165,14 @@ def test_a_cancelled_wait_loses_no_message(world: UdpWorld) -> None:
     run(scenario())
 
 
-def test_a_timeout_fires_under_a_flood(world: UdpWorld) -> None:
+def test_a_timeout_fires_under_a_flood(world: PathWorld) -> None:
     async def scenario() -> None:
-        server = world.listener()
-        transport, client = await dialled(world, server)
+        transport, end = await dialled(world, world.server())
         seen: list[bytes] = []
 
         async def drink() -> None:
             while True:
-                server.write_to(b"flood", client)
+                end.send_messages(b"flood", b"flood")
                 seen.append(await transport.receive_message())
 
         with pytest.raises(TimeoutError):
@@ -172,49 +183,55 @@ def test_a_timeout_fires_under_a_flood(world: UdpWorld) -> None:
     run(scenario())
 
 
-def test_each_path_has_its_own_local_port(world: UdpWorld) -> None:
+def test_each_path_has_its_own_local_port(world: PathWorld) -> None:
     async def scenario() -> None:
-        server = world.listener()
+        server = world.server()
         paths = [await dialled(world, server) for _ in range(3)]
-        assert len({endpoint for _, endpoint in paths}) == 3
+        assert len({end.client for _, end in paths}) == 3
         for transport, _ in paths:
             transport.close()
 
     run(scenario())
 
 
-def test_a_server_that_is_gone_is_noticed_by_the_handshake(world: UdpWorld) -> None:
+def test_a_server_that_is_gone_is_noticed_by_the_handshake(world: PathWorld) -> None:
     async def scenario() -> None:
-        server = world.listener()
+        server = world.server()
         transport, _ = await dialled(world, server)
         server.close()
-        await transport.send_message(b"anybody?")
-        with pytest.raises(TransportError, match="refused: nothing listens there") as failure:
+
+        async def ask() -> None:
+            await transport.send_message(b"anybody?")
             await transport.receive_message()
-        assert str(server.local_endpoint) in str(failure.value)
+
+        with pytest.raises(TransportError) as failure:
+            await ask()
+        assert str(server.endpoint) in str(failure.value)
         transport.close()
 
     run(scenario())
 
 
-def test_a_server_that_is_gone_is_noticed_by_the_data_plane(world: UdpWorld) -> None:
+def test_a_server_that_is_gone_is_noticed_by_the_data_plane(world: PathWorld) -> None:
     async def scenario() -> None:
-        server = world.listener()
+        server = world.server()
         transport, _ = await dialled(world, server)
         server.close()
-        transport.egress().send_batch([b"anybody?"])
+        transport.egress().send_batch([world.wire(b"anybody?")])
         assert world.await_arrival(transport.fileno())
-        with pytest.raises(UdpError, match="refused: nothing listens there"):
-            transport.ingress().read_batch(DatagramBuffer.allocate(4, 64))
+        with pytest.raises(TransportError) as failure:
+            transport.ingress().read_frames()
+        assert str(server.endpoint) in str(failure.value)
         transport.close()
 
     run(scenario())
 
 
-def test_a_closed_path_neither_sends_nor_receives(world: UdpWorld) -> None:
+def test_a_closed_path_neither_sends_nor_receives(world: PathWorld) -> None:
     async def scenario() -> None:
-        server = world.listener()
-        transport, _ = await dialled(world, server)
+        transport, end = await dialled(world, world.server())
+        end.send_messages(b"message", b"kept")
+        assert await transport.receive_message() == b"message"
         transport.close()
         transport.close()
         assert transport.fileno() == -1
@@ -222,16 +239,16 @@ def test_a_closed_path_neither_sends_nor_receives(world: UdpWorld) -> None:
             await transport.send_message(b"late")
         with pytest.raises(TransportError):
             await transport.receive_message()
-        with pytest.raises(UdpClosedError):
-            transport.ingress().read_batch(DatagramBuffer.allocate(1, 64))
+        with pytest.raises(TransportError):
+            transport.ingress().read_frames()
         assert transport.egress().send_batch([b"late"]) == 0
 
     run(scenario())
 
 
-def test_closing_ends_a_wait(world: UdpWorld) -> None:
+def test_closing_ends_a_wait(world: PathWorld) -> None:
     async def scenario() -> None:
-        transport, _ = await dialled(world, world.listener())
+        transport, _ = await dialled(world, world.server())
         waiting = asyncio.create_task(transport.receive_message())
         await asyncio.sleep(0)
         transport.close()
@@ -241,10 +258,22 @@ def test_closing_ends_a_wait(world: UdpWorld) -> None:
     run(scenario())
 
 
-def test_literals_are_resolved_in_order_of_preference(world: UdpWorld) -> None:
+def test_dialling_can_be_cancelled(world: PathWorld) -> None:
+    async def scenario() -> None:
+        server = world.server()
+        dialling = asyncio.create_task(world.dialer().dial(server.endpoint))
+        await asyncio.sleep(0)
+        dialling.cancel()
+        with suppress(asyncio.CancelledError):
+            (await dialling).close()  # it was quicker
+
+    run(scenario())
+
+
+def test_both_literals_are_resolved(world: PathWorld) -> None:
     async def scenario() -> None:
         server = ServerAddress(ipv4=IPv4Address("192.0.2.7"), ipv6=IPv6Address("2001:db8::7"))
-        assert await world.dialer().resolve(profile(server, 443)) == [
+        assert sorted(await world.dialer().resolve(profile(server, 443))) == [
             Endpoint("192.0.2.7", 443),
             Endpoint("2001:db8::7", 443),
         ]
@@ -252,9 +281,58 @@ def test_literals_are_resolved_in_order_of_preference(world: UdpWorld) -> None:
     run(scenario())
 
 
-def test_a_profile_without_a_server_has_no_endpoint(world: UdpWorld) -> None:
+def test_a_profile_without_a_server_has_no_endpoint(world: PathWorld) -> None:
     async def scenario() -> None:
         with pytest.raises(ResolutionError):
             await world.dialer().resolve(profile(ServerAddress()))
+
+    run(scenario())
+
+
+def test_an_empty_datagram_is_no_message(datagrams: UdpWorld) -> None:
+    async def scenario() -> None:
+        server = datagrams.listener()
+        transport, client = await dialled_over_udp(datagrams, server)
+        server.batch_egress().send_batch([b"", b"message"], client)
+        assert await transport.receive_message() == b"message"
+        transport.close()
+
+    run(scenario())
+
+
+def test_strangers_are_not_heard(datagrams: UdpWorld) -> None:
+    async def scenario() -> None:
+        server, stranger = datagrams.listener(), datagrams.listener()
+        transport, client = await dialled_over_udp(datagrams, server)
+        stranger.write_to(b"forged", client)
+        server.write_to(b"real", client)
+        assert await transport.receive_message() == b"real"
+        transport.close()
+
+    run(scenario())
+
+
+def test_a_port_that_nobody_has_refuses_datagrams(datagrams: UdpWorld) -> None:
+    async def scenario() -> None:
+        server = datagrams.listener()
+        transport, _ = await dialled_over_udp(datagrams, server)
+        server.close()
+        await transport.send_message(b"anybody?")
+        with pytest.raises(TransportError, match="refused: nothing listens there"):
+            await transport.receive_message()
+        transport.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("protocol", [world for world in PATH_WORLDS if "Udp" not in world.__name__])
+def test_a_stream_is_not_opened_where_nothing_listens(protocol: type[PathWorld]) -> None:
+    async def scenario() -> None:
+        with protocol() as world:
+            server = world.server()
+            server.close()
+            with pytest.raises(DialError, match="nothing listens there") as failure:
+                await world.dialer().dial(server.endpoint)
+        assert str(server.endpoint) in str(failure.value)
 
     run(scenario())

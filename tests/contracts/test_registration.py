@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from application.network.connection.egress import RoamingEgress
+from application.network.connection.egress import PeerEgress
 from application.network.routing.counters import TunnelCounters
 from application.network.udp.registration import Registration
 from domain.addressing.endpoint import Endpoint
@@ -51,7 +51,7 @@ def test_each_datagram_reaches_the_registrar_once_with_the_way_back(
 ) -> None:
     seen: list[tuple[bytes, Endpoint]] = []
 
-    def register(message: bytes, egress: RoamingEgress) -> None:
+    def register(message: bytes, egress: PeerEgress) -> None:
         seen.append((message, egress.endpoint))
 
     registration = make(register)

@@ -9,6 +9,7 @@ from typing import Protocol, Self
 import pytest
 
 from application.network.connection.transport import Dialer
+from application.network.routing.counters import TunnelCounters
 from application.network.udp.batch import BatchIngress
 from application.network.udp.listener import UdpListener
 from domain.addressing.endpoint import Endpoint
@@ -116,7 +117,9 @@ class LoopbackWorld:
         return listener
 
     def dialer(self) -> Dialer:
-        return UdpDialer(offload=self.offload)
+        return UdpDialer(
+            packets=DatagramBuffer.allocate(64, 2048), counters=TunnelCounters(), offload=self.offload
+        )
 
     def await_arrival(self, descriptor: int) -> bool:
         return bool(select.select([descriptor], [], [], ARRIVAL_LIMIT_S)[0])

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from application.network.connection.transport import ResolutionError
 from domain.addressing.endpoint import Endpoint
-from infrastructure.network.udp.addresses import endpoint_of
+from infrastructure.network.addresses import endpoint_of
 
 # The addresses of a name in one family (AF_INET or AF_INET6), each with the port. Blocks. Raises OSError for
 # one that cannot be resolved, UnicodeError for one that is no name.

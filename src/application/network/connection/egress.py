@@ -10,15 +10,30 @@ from domain.noise.primitives import Buffer
 class Egress(Protocol):
     """Sends sealed frames to one peer.
 
+    Ask ``has_room`` before sealing: a frame of a stream that is sealed must be sent, because its counter is
+    implied by its place.
+
     Errors never reach the data plane from here: a frame that cannot be sent is dropped and counted, as on
     a congested link, and whether the peer is still there is for the liveness timers to find out.
     """
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a batch of packets sealed now would be taken. If not, the packets are to be dropped.
+
+        Service packets may be sent all the same. Always true for datagrams, whose losses cost nothing else.
+        """
+        ...
+
     def send_batch(self, frames: Sequence[Buffer]) -> int:
         """Send all ``frames`` in order; returns how many were taken. Never blocks.
 
-        The caller may reuse the buffers when the call returns.
+        The caller may reuse the buffers when the call returns. A stream takes all or has ended.
         """
+        ...
+
+    def send_message(self, message: bytes) -> None:
+        """Send one handshake message, framed as the transport has it. Never blocks."""
         ...
 
     def close(self) -> None:
@@ -26,10 +41,11 @@ class Egress(Protocol):
         ...
 
 
-class RoamingEgress(Egress, Protocol):
-    """The way out to a peer whose address may change in the middle of a session (datagrams).
+class PeerEgress(Egress, Protocol):
+    """The way out to one of a server's peers.
 
-    Setting ``endpoint`` sends everything after it there.
+    ``endpoint`` is where the peer is. Over datagrams it may change in the middle of a session, and
+    setting it sends everything after it there; nobody sets that of a stream.
     """
 
     endpoint: Endpoint

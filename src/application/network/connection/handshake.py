@@ -27,9 +27,9 @@ class Handshake(Protocol):
     """Turns a path into a session."""
 
     async def establish(self, transport: ClientTransport) -> Established:
-        """Run the handshake over ``transport``.
+        """Run the handshake over ``transport``; how long it may take is the caller's to limit.
 
-        Does not close ``transport``, whatever happens. Raises HandshakeFailedError when the time for it is
-        over, TransportError when the path is gone.
+        Does not close ``transport``, whatever happens. Raises HandshakeFailedError when the server's answer
+        makes no session, TransportError when the path is gone.
         """
         ...

@@ -11,7 +11,7 @@ Errors::
 from typing import Protocol
 
 from application.network.connection.egress import Egress
-from application.network.udp.batch import BatchIngress
+from application.network.connection.ingress import FrameIngress
 from domain.addressing.endpoint import Endpoint
 from domain.settings.profile import TransportProfile
 
@@ -52,8 +52,8 @@ class ClientTransport(Protocol):
         """The descriptor to watch for readability; -1 after close."""
         ...
 
-    def ingress(self) -> BatchIngress:
-        """The frames from the server."""
+    def ingress(self) -> FrameIngress:
+        """The frames from the server; no other read may follow on ``receive_message`` but through it."""
         ...
 
     def egress(self) -> Egress:

@@ -11,6 +11,7 @@ class TunnelCounters:
         "bytes_in",
         "bytes_out",
         "dropped_no_peer",
+        "dropped_no_room",
         "dropped_source",
         "dropped_truncated",
         "dropped_unauthentic",
@@ -29,6 +30,7 @@ class TunnelCounters:
         self.bytes_out = 0
         self.dropped_source = 0  # inner source address that the sender may not use
         self.dropped_no_peer = 0  # inner destination that no session has
+        self.dropped_no_room = 0  # for a peer whose connection takes no more at the moment
         self.dropped_truncated = 0  # datagrams longer than the receive buffer
         self.dropped_unauthentic = 0  # forged, damaged, replayed or stale datagrams of a known route id
         self.handshakes_accepted = 0

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from domain.addressing.tunnel import TunnelAddresses
 from domain.noise.primitives import Buffer
+from domain.settings.profile import TransportProfile
 
 
 class TunError(Exception):
@@ -66,5 +68,49 @@ class TunManager(Protocol):
         """The device: created, addressed, routed and up on entry; all of it undone on exit.
 
         If a step fails on entry, the earlier ones are undone before the error leaves. Raises TunError.
+        """
+        ...
+
+
+class ClientTunManager(Protocol):
+    """A client's place on the host, which outlives the transports that carry its tunnel.
+
+    Each transport has a device of its own, and one takes the place of another while the client runs::
+
+        async with manager.hold():
+            async with manager.open(udp_profile, udp_addresses) as tun: ...
+            async with manager.open(tcp_profile, tcp_addresses) as tun: ...
+
+    A context is left in the reverse order of entry, and each is undone on exit, after an error or a
+    cancellation too. If a step fails on entry, the earlier ones are undone before the error leaves. Calls
+    out of order are the caller's mistake and raise RuntimeError. Not thread-safe; all within one event loop.
+    """
+
+    def hold(self) -> AbstractAsyncContextManager[None]:
+        """From entry to exit what this host sends goes into the open device, or nowhere.
+
+        Nowhere is where it goes while no device is open, and where everything goes that a device does not
+        take: IPv6 of an IPv4-only tunnel, or all of it while somebody has set the interface down. The local
+        networks stay reachable, and the sockets of the client's dialers go past the tunnel at all times. A
+        program that binds its socket to an interface is not kept from it.
+
+        Traffic is led away from the uplink as the last step of the entry and back to it as the first of the
+        exit. In between nothing leaves beside the tunnel, not even while ``open`` is entered, left or fails.
+        One client holds the host: a second ``hold``, of this manager or of another process, changes
+        nothing and raises TunError. Raises TunError.
+        """
+        ...
+
+    def open(
+        self, profile: TransportProfile, addresses: TunnelAddresses
+    ) -> AbstractAsyncContextManager[TunDevice]:
+        """The device of one transport, within ``hold``: addressed, up and the default route on entry.
+
+        Its name and MTU are the profile's; it has the default route of each family that ``addresses`` has and
+        the host can carry. On exit the device is closed. After a failed entry, and when somebody
+        deletes the interface, the host is still held and another device can be opened.
+
+        Raises TunError, ValueError if ``profile`` and ``addresses`` disagree about IPv6, and RuntimeError
+        outside ``hold`` or while another device is open.
         """
         ...

@@ -4,7 +4,6 @@ from typing import Final, Protocol
 
 from application.network.connection.handshake import Established
 from application.network.routing.tun import TunDevice
-from application.network.udp.listener import UdpListener
 
 # Ours: how many batches one call may move before the other descriptor has its turn. Two keep a saturated
 # direction busy and the other one's delay below a millisecond.
@@ -46,17 +45,20 @@ class Worker(Protocol):
         ...
 
 
-class ClientWorkerFactory(Protocol):
-    """Puts a client's worker together on this platform."""
+class ProbingWorker(Worker, Protocol):
+    """A worker that can be told to look whether the other end is still there."""
 
-    def create(self, established: Established, tun: TunDevice) -> Worker:
-        """A worker for one session; closing ``tun`` and the transport stays with the caller."""
+    def probe(self) -> None:
+        """The network has changed: ask the other end at once. Raises SessionEndedError.
+
+        If it stays silent, the session ends within two seconds rather than after the usual time-out.
+        """
         ...
 
 
-class ServerWorkerFactory(Protocol):
-    """Puts a server's worker together on this platform."""
+class ClientWorkerFactory(Protocol):
+    """Puts a client's worker together on this platform."""
 
-    def create(self, listener: UdpListener, tun: TunDevice) -> Worker:
-        """A worker for all sessions of ``listener``; closing both stays with the caller."""
+    def create(self, established: Established, tun: TunDevice) -> ProbingWorker:
+        """A worker for one session; closing ``tun`` and the transport stays with the caller."""
         ...

@@ -2,44 +2,34 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Sequence
+from typing import Final
 
 from application.network.connection.transport import (
     ClientTransport,
     Dialer,
     DialError,
     DialForbiddenError,
-    ResolutionError,
     TransportError,
 )
+from application.network.routing.counters import TunnelCounters
 from application.network.udp.listener import UdpError
-from application.network.udp.packet import PacketFlags
+from application.network.udp.packet import Packet, PacketFlags
 from domain.addressing.endpoint import Endpoint
 from domain.settings.profile import TransportProfile
+from infrastructure.network.addresses import family_of, socket_address_of
 from infrastructure.network.names import look_up
-from infrastructure.network.udp.addresses import family_of, literal_endpoint, socket_address_of
+from infrastructure.network.resolution import NameLookup, resolve
+from infrastructure.network.sockets import FirewallMarkError, SocketFactory, reason
 from infrastructure.network.udp.buffers import DatagramBuffer
 from infrastructure.network.udp.coalescing import CoalescingIngress, joins_datagrams
 from infrastructure.network.udp.egress import ConnectedEgress
+from infrastructure.network.udp.frames import DatagramFrames
 from infrastructure.network.udp.ingress import ConnectedIngress, Drain
-from infrastructure.network.udp.sockets import (
-    FirewallMarkError,
-    SocketFactory,
-    SocketOptions,
-    open_datagram_socket,
-    opened,
-    reason,
-)
+from infrastructure.network.udp.sockets import SocketOptions, open_datagram_socket, opened
 
 # Protocol specification 6.2.
 HANDSHAKE_BUFFER_BYTES: Final = 2048
-
-# A name beside a literal is only a second choice: a dead resolver must not use up the time for the first.
-LOOKUP_BESIDE_LITERAL_S: Final = 1.0
-
-# The addresses of a name in one family (AF_INET or AF_INET6); may be empty. Raises ResolutionError.
-NameLookup: TypeAlias = Callable[[str, int, int], Awaitable[Sequence[Endpoint]]]
 
 
 class UdpClientTransport:
@@ -48,23 +38,31 @@ class UdpClientTransport:
     ``receive_message`` waits on the running loop and takes a datagram off the socket only when it returns it:
     cancelled, it leaves no reader behind and loses nothing. One call at a time.
 
-    ``offload`` lets the kernel join and segment runs of datagrams, where it can. Raises OSError if the
-    process has too many descriptors.
+    ``packets`` is the batch that the ingress reads into, and ``counters`` what it counts in. ``offload`` lets
+    the kernel join and segment runs of datagrams, where it can. Raises OSError if the process has too many
+    descriptors.
     """
 
-    __slots__ = ("_egress", "_ingress", "_message", "_remote_endpoint", "_socket", "_waiting")
+    __slots__ = ("_drain", "_egress", "_frames", "_message", "_remote_endpoint", "_socket", "_waiting")
 
     def __init__(
-        self, connected_socket: socket.socket, remote_endpoint: Endpoint, *, offload: bool = True
+        self,
+        connected_socket: socket.socket,
+        remote_endpoint: Endpoint,
+        packets: Sequence[Packet],
+        counters: TunnelCounters,
+        *,
+        offload: bool = True,
     ) -> None:
         self._socket = connected_socket
         self._remote_endpoint = remote_endpoint
         self._egress = ConnectedEgress(connected_socket, offload=offload)
-        self._ingress: Drain
+        self._drain: Drain
         if offload and joins_datagrams(connected_socket):
-            self._ingress = CoalescingIngress.connected(connected_socket, remote_endpoint)
+            self._drain = CoalescingIngress.connected(connected_socket, remote_endpoint)
         else:
-            self._ingress = ConnectedIngress(connected_socket, remote_endpoint)
+            self._drain = ConnectedIngress(connected_socket, remote_endpoint)
+        self._frames = DatagramFrames(self._drain, packets, counters)
         self._message = (DatagramBuffer(HANDSHAKE_BUFFER_BYTES),)
         self._waiting: asyncio.Future[None] | None = None
 
@@ -86,7 +84,7 @@ class UdpClientTransport:
             # Waiting even when a datagram is there lets timeouts fire under a flood of forged ones.
             await self._readable()
             try:
-                count = self._ingress.read_batch(self._message)
+                count = self._drain.read_batch(self._message)
             except UdpError as exc:
                 raise TransportError(str(exc)) from exc
             if count == 1 and packet.length > 0 and not packet.flags & PacketFlags.TRUNCATED:
@@ -109,11 +107,11 @@ class UdpClientTransport:
                 loop.remove_reader(descriptor)
 
     def fileno(self) -> int:
-        return self._ingress.fileno()
+        return self._drain.fileno()
 
-    def ingress(self) -> Drain:
+    def ingress(self) -> DatagramFrames:
         """See ``ClientTransport``; the same object each time."""
-        return self._ingress
+        return self._frames
 
     def egress(self) -> ConnectedEgress:
         """See ``ClientTransport``; the same object each time."""
@@ -124,71 +122,40 @@ class UdpClientTransport:
         if self._waiting is not None:
             self._waiting.get_loop().remove_reader(self.fileno())
             _resolve(self._waiting)
-        self._ingress.close()
+        self._drain.close()
         self._socket.close()
 
 
 class UdpDialer:
     """Opens UDP paths.
 
-    ``mark`` is the firewall mark of everything sent, None for no mark. ``offload`` lets the kernel join and
-    segment runs of datagrams, where it can.
+    ``packets`` are the receive buffers of all paths, of which one carries data at a time; ``counters`` takes
+    the datagrams that did not fit. ``mark`` is the firewall mark of everything sent, None for no mark.
+    ``offload`` lets the kernel join and segment runs of datagrams, where it can.
     """
 
-    __slots__ = ("_lookup", "_offload", "_open_socket", "_options")
+    __slots__ = ("_counters", "_lookup", "_offload", "_open_socket", "_options", "_packets")
 
     def __init__(
         self,
         *,
+        packets: Sequence[Packet],
+        counters: TunnelCounters,
         mark: int | None = None,
         offload: bool = True,
         lookup: NameLookup = look_up,
         open_socket: SocketFactory = open_datagram_socket,
     ) -> None:
+        self._packets = packets
+        self._counters = counters
         self._options = SocketOptions(mark=mark)
         self._offload = offload
         self._lookup = lookup
         self._open_socket = open_socket
 
     async def resolve(self, profile: TransportProfile) -> list[Endpoint]:
-        """IPv4 literal, IPv6 literal, then the name's A and AAAA addresses (protocol specification 7).
-
-        With a literal the name gets LOOKUP_BESIDE_LITERAL_S, and its failure does not matter.
-        """
-        server, port = profile.server, profile.port
-        literals = [address for address in (server.ipv4, server.ipv6) if address is not None]
-        try:
-            candidates = [literal_endpoint(address, port) for address in literals]
-        except OSError as exc:
-            raise ResolutionError(f"{server.ipv6}: there is no such interface") from exc
-        if server.domain:
-            reasons: list[str] = []
-            try:
-                async with asyncio.timeout(LOOKUP_BESIDE_LITERAL_S if candidates else None):
-                    candidates += await self._resolve_name(server.domain, port, reasons)
-            except TimeoutError:
-                pass  # the literals are enough to go on with
-            if not candidates:
-                why = "; ".join(dict.fromkeys(reasons)) or "it has no address"
-                raise ResolutionError(f"cannot resolve {server.domain!r}: {why}")
-        if not candidates:
-            raise ResolutionError(
-                "the configuration names no server: set a domain, an IPv4 or an IPv6 address"
-            )
-        return list(dict.fromkeys(candidates))
-
-    async def _resolve_name(self, name: str, port: int, reasons: list[str]) -> list[Endpoint]:
-        async def ask(family: int) -> Sequence[Endpoint]:
-            try:
-                return await self._lookup(name, port, family)
-            except ResolutionError as exc:
-                reasons.append(str(exc))
-                return ()
-
-        async with asyncio.TaskGroup() as lookups:
-            ipv4 = lookups.create_task(ask(socket.AF_INET))
-            ipv6 = lookups.create_task(ask(socket.AF_INET6))
-        return [*ipv4.result(), *ipv6.result()]
+        """See ``Dialer``."""
+        return await resolve(profile, lookup=self._lookup)
 
     async def dial(self, endpoint: Endpoint) -> UdpClientTransport:
         """See ``Dialer``. Nothing is sent, so success only says that there is a route."""
@@ -196,7 +163,9 @@ class UdpDialer:
         try:
             with opened(self._open_socket, family, self._options) as datagram_socket:
                 datagram_socket.connect(socket_address_of(endpoint, family))
-                return UdpClientTransport(datagram_socket, endpoint, offload=self._offload)
+                return UdpClientTransport(
+                    datagram_socket, endpoint, self._packets, self._counters, offload=self._offload
+                )
         except FirewallMarkError as exc:
             raise DialForbiddenError(f"cannot open a UDP path to {endpoint}: {reason(exc)}") from exc
         except OSError as exc:

@@ -20,7 +20,7 @@ from typing import Final
 from application.network.udp.batch import BatchIngress
 from application.network.udp.packet import Packet
 from domain.addressing.endpoint import Endpoint
-from infrastructure.network.udp.addresses import EndpointCache, SocketAddress
+from infrastructure.network.addresses import EndpointCache, SocketAddress
 from infrastructure.network.udp.ingress import PATH_ERRNOS, PEER_ERRNOS, SKIP_LIMIT, TRUNCATED, Drain
 
 # linux/udp.h; the socket module has no name for it. Its control message is a native int.

@@ -10,12 +10,12 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
-from application.network.connection.egress import Egress, RoamingEgress
+from application.network.connection.egress import Egress, PeerEgress
 from application.network.udp.batch import BatchEgress
 from application.network.udp.listener import UdpClosedError, UdpError
 from domain.addressing.endpoint import Endpoint
 from domain.noise.primitives import Buffer
-from infrastructure.network.udp.addresses import (
+from infrastructure.network.addresses import (
     SocketAddress,
     SocketAddressCache,
     WrongFamilyError,
@@ -87,7 +87,7 @@ class BatchingEgress:
         raise UdpError(f"{self._name} failed: {exc.strerror or exc}") from exc
 
 
-class PeerEgress:
+class UdpPeerEgress:
     """The way to one of many peers through the server's socket.
 
     ``endpoint`` may be moved at any time (roaming, protocol specification 2.6); the next batch goes there.
@@ -101,6 +101,10 @@ class PeerEgress:
         self.endpoint = endpoint
         self.dropped = 0  # frames to this peer that were not taken
 
+    @property
+    def has_room(self) -> bool:
+        return True
+
     def send_batch(self, frames: Sequence[Buffer]) -> int:
         try:
             taken = self._egress.send_batch(frames, self.endpoint)
@@ -108,6 +112,9 @@ class PeerEgress:
             taken = 0
         self.dropped += len(frames) - taken
         return taken
+
+    def send_message(self, message: bytes) -> None:
+        self.send_batch((message,))
 
     def close(self) -> None:
         """Nothing here belongs to this peer alone."""
@@ -130,10 +137,17 @@ class ConnectedEgress:
         self._sender = RunSender(datagram_socket, name, self._goes_on, offload=offload)
         self.dropped = 0  # frames that were not taken
 
+    @property
+    def has_room(self) -> bool:
+        return True
+
     def send_batch(self, frames: Sequence[Buffer]) -> int:
         taken = self._sender.send(frames, None)
         self.dropped += len(frames) - taken
         return taken
+
+    def send_message(self, message: bytes) -> None:
+        self.send_batch((message,))
 
     def _goes_on(self, exc: OSError) -> bool:
         if exc.errno in STRANDED_ERRNOS:
@@ -145,5 +159,5 @@ class ConnectedEgress:
 
 
 _batch_egress: type[BatchEgress] = BatchingEgress
-_peer: type[RoamingEgress] = PeerEgress
+_peer: type[PeerEgress] = UdpPeerEgress
 _connected: type[Egress] = ConnectedEgress

@@ -16,7 +16,7 @@ from application.network.udp.batch import BatchIngress
 from application.network.udp.listener import UdpClosedError, UdpError
 from application.network.udp.packet import Packet, PacketFlags
 from domain.addressing.endpoint import Endpoint
-from infrastructure.network.udp.addresses import EndpointCache, SocketAddress
+from infrastructure.network.addresses import EndpointCache, SocketAddress
 
 # Reported on an unconnected socket about a peer that went away (ICMP): no failure of the socket.
 PEER_ERRNOS: Final = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EMSGSIZE})

@@ -1,32 +1,28 @@
 """The server's UDP socket."""
 
-import errno
 import socket
-from ipaddress import ip_address
-from typing import Final
 
 from application.network.udp.listener import UdpBindError, UdpListener
 from application.network.udp.packet import Packet
 from domain.addressing.endpoint import Endpoint
 from domain.noise.primitives import Buffer
-from infrastructure.network.udp.addresses import endpoint_of, family_of, literal_endpoint, socket_address_of
+from infrastructure.network.addresses import SocketAddress, endpoint_of
+from infrastructure.network.sockets import (
+    BindingRefusedError,
+    SocketFactory,
+    accept_ipv4_too,
+    bound_socket,
+    reason,
+)
 from infrastructure.network.udp.coalescing import CoalescingIngress, joins_datagrams
 from infrastructure.network.udp.egress import BatchingEgress
 from infrastructure.network.udp.ingress import BatchingIngress, Drain
 from infrastructure.network.udp.sockets import (
     SOCKET_BUFFER_BYTES,
-    SocketFactory,
     SocketOptions,
     open_datagram_socket,
     opened,
-    reason,
 )
-
-# What a kernel booted without IPv6 (the first) or with all of it switched off (the second) answers.
-NO_IPV6_ERRNOS: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
-
-ANY_IPV6: Final = "::"
-ANY_IPV4: Final = "0.0.0.0"
 
 
 class BoundUdpListener:
@@ -72,31 +68,23 @@ class BoundUdpListener:
         UdpBindError.
         """
         options = SocketOptions(mark, receive_buffer_bytes, send_buffer_bytes)
-        if host is not None:
-            return cls._bind_to(_literal(host, port), options, open_socket, offload=offload)
-        try:
-            return cls._bind_to(Endpoint(ANY_IPV6, port), options, open_socket, offload=offload)
-        except UdpBindError as error:
-            if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in NO_IPV6_ERRNOS:
-                raise
-        return cls._bind_to(Endpoint(ANY_IPV4, port), options, open_socket, offload=offload)
 
-    @classmethod
-    def _bind_to(
-        cls, endpoint: Endpoint, options: SocketOptions, open_socket: SocketFactory, *, offload: bool
-    ) -> "BoundUdpListener":
-        family = family_of(endpoint)
-        try:
+        def open_bound(family: int, address: SocketAddress) -> socket.socket:
             with opened(open_socket, family, options) as datagram_socket:
-                if family == socket.AF_INET6:
-                    # The host's net.ipv6.bindv6only must not decide whether IPv4 peers are heard.
-                    datagram_socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-                datagram_socket.bind(socket_address_of(endpoint, family))
-                return cls(datagram_socket, offload=offload)
+                accept_ipv4_too(datagram_socket)
+                datagram_socket.bind(address)
+                return datagram_socket
+
+        try:
+            bound = bound_socket(host, port, open_bound)
+        except BindingRefusedError as exc:
+            raise UdpBindError(f"cannot listen on UDP {exc}") from exc
+        try:
+            return cls(bound, offload=offload)
         except OSError as exc:
+            with bound:
+                endpoint = endpoint_of(bound.getsockname())
             raise UdpBindError(f"cannot listen on UDP {endpoint}: {reason(exc)}") from exc
-        except OverflowError as exc:
-            raise UdpBindError(f"cannot listen on UDP {endpoint}: ports end at 65535") from exc
 
     @property
     def local_endpoint(self) -> Endpoint:
@@ -124,17 +112,6 @@ class BoundUdpListener:
     def close(self) -> None:
         self._ingress.close()
         self._socket.close()
-
-
-def _literal(host: str, port: int) -> Endpoint:
-    try:
-        return literal_endpoint(ip_address(host), port)
-    except ValueError as exc:
-        raise UdpBindError(
-            f"cannot listen on UDP {host!r}: it is not an IP address; a server binds addresses, not names"
-        ) from exc
-    except OSError as exc:
-        raise UdpBindError(f"cannot listen on UDP {host!r}: there is no such interface") from exc
 
 
 _listener: type[UdpListener] = BoundUdpListener

@@ -7,19 +7,18 @@ can hold the places of all others.
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from ipaddress import ip_address
 from typing import Final, TypeAlias
 
-from application.network.connection.egress import RoamingEgress
+from application.network.connection.egress import PeerEgress
 from application.network.routing.counters import TunnelCounters
 from application.network.udp.packet import Packet
 from application.network.udp.registration import Registration
 from application.runtime.clock import Clock
-from domain.addressing.endpoint import Endpoint
+from domain.addressing.endpoint import Endpoint, source_network
 from domain.noise.message import may_be_message1
 
 # What becomes of a datagram: ``Registrar.register`` of the application.
-Register: TypeAlias = Callable[[bytes, RoamingEgress], None]
+Register: TypeAlias = Callable[[bytes, PeerEgress], object]
 
 # The protocol's (specification 2.5, 9).
 MAX_ENDPOINTS: Final = 1000
@@ -33,9 +32,6 @@ MAX_ENDPOINTS_PER_SOURCE: Final = 16
 # Ours: one dose. About three accepted handshakes, or fifty cookie challenges: as much as a batch of packets
 # costs, so that under a flood of handshakes the peers keep about half of the time.
 DOSE_S: Final = 0.001
-
-# A host with IPv6 has at least a /64 to send from: all of it is one source.
-_IPV6_SOURCE_BYTES: Final = 8
 
 
 class _Place:
@@ -60,7 +56,7 @@ class UdpRegistration:
         self,
         *,
         register: Register,
-        egress_to: Callable[[Endpoint], RoamingEgress],
+        egress_to: Callable[[Endpoint], PeerEgress],
         clock: Clock,
         counters: TunnelCounters,
     ) -> None:
@@ -107,7 +103,7 @@ class UdpRegistration:
             now_s = self._clock.monotonic_s()
 
     def _open_place(self, endpoint: Endpoint, now_s: float) -> _Place | None:
-        source = _source_of(endpoint.host)
+        source = source_network(endpoint.host)
         held = self._held_by.get(source, 0)
         if held == MAX_ENDPOINTS_PER_SOURCE:
             return None
@@ -129,12 +125,6 @@ class UdpRegistration:
             self._held_by[place.source] = held
         else:
             del self._held_by[place.source]
-
-
-def _source_of(host: str) -> str:
-    if ":" not in host:
-        return host
-    return ip_address(host).packed[:_IPV6_SOURCE_BYTES].hex()
 
 
 _: type[Registration] = UdpRegistration

@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from domain.noise.primitives import Buffer
-from infrastructure.network.udp.addresses import CACHE_LIMIT, SocketAddress
+from infrastructure.network.addresses import CACHE_LIMIT, SocketAddress
 
 # linux/udp.h; the socket module has no name for it.
 UDP_SEGMENT: Final = 103

@@ -1,18 +1,13 @@
-"""Opening datagram sockets: the options that both ends want, and what a refusal of the kernel means.
+"""Opening datagram sockets with the options that both ends want."""
 
-Errors::
-
-    FirewallMarkError        SO_MARK was refused; an OSError, so that one handler closes the socket
-"""
-
-import errno
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
-from infrastructure.network.udp.addresses import SocketAddress
+from infrastructure.network.addresses import SocketAddress
+from infrastructure.network.sockets import SocketFactory, set_mark
 
 # asm-generic/socket.h; the socket module has no names for them.
 SO_SNDBUFFORCE: Final = 32
@@ -22,23 +17,6 @@ SO_RCVBUFFORCE: Final = 33
 SOCKET_BUFFER_BYTES: Final = 4 << 20
 
 _LARGEST_SOCKET_ADDRESS_BYTES: Final = 28  # struct sockaddr_in6
-
-# Opens an unconfigured datagram socket of AF_INET or AF_INET6. Raises OSError if the kernel lacks the family.
-SocketFactory: TypeAlias = Callable[[int], socket.socket]
-
-_ADVICE: Final = {
-    errno.EADDRINUSE: "another program uses the port; stop it or choose another port",
-    errno.EACCES: "no permission; ports below 1024 need root or CAP_NET_BIND_SERVICE",
-    errno.EPERM: "no permission; a firewall rule or a missing capability forbids it",
-    errno.EADDRNOTAVAIL: "this host has no such address; check the address and whether its interface is up",
-    errno.EAFNOSUPPORT: "this kernel has no such address family; use an address of the other one",
-    errno.ENETUNREACH: "there is no route to it; check that the network is up",
-    errno.EHOSTUNREACH: "there is no route to it; check that the network is up",
-}
-
-
-class FirewallMarkError(OSError):
-    """The process may not mark its packets for the firewall and the routing rules."""
 
 
 def open_datagram_socket(family: int) -> socket.socket:
@@ -67,7 +45,7 @@ def opened(open_socket: SocketFactory, family: int, options: SocketOptions) -> I
         _set_buffer(datagram_socket, SO_RCVBUFFORCE, socket.SO_RCVBUF, options.receive_buffer_bytes)
         _set_buffer(datagram_socket, SO_SNDBUFFORCE, socket.SO_SNDBUF, options.send_buffer_bytes)
         if options.mark is not None:
-            _set_mark(datagram_socket, options.mark)
+            set_mark(datagram_socket, options.mark)
         yield datagram_socket
     except BaseException:
         datagram_socket.close()
@@ -95,24 +73,8 @@ def leave_from_here(connected_socket: socket.socket, address: SocketAddress) -> 
     return True
 
 
-def reason(exc: OSError) -> str:
-    """Why the kernel refused and what can be done about it, to follow a colon in an error's text."""
-    if not isinstance(exc, FirewallMarkError) and exc.errno in _ADVICE:
-        return _ADVICE[exc.errno]
-    return exc.strerror or str(exc)
-
-
 def _set_buffer(datagram_socket: socket.socket, privileged: int, plain: int, size_bytes: int) -> None:
     try:
         datagram_socket.setsockopt(socket.SOL_SOCKET, privileged, size_bytes)
     except PermissionError:
         datagram_socket.setsockopt(socket.SOL_SOCKET, plain, size_bytes)
-
-
-def _set_mark(datagram_socket: socket.socket, mark: int) -> None:
-    try:
-        datagram_socket.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
-    except PermissionError as exc:
-        raise FirewallMarkError(
-            exc.errno, f"the firewall mark {mark} needs CAP_NET_ADMIN; run as root"
-        ) from exc

@@ -1,101 +1,38 @@
-"""Resolving, dialling and waiting: what only the real adapter shows; the contract has its own suite."""
+"""Dialling and waiting: what only the real adapter shows; the contract has its own suite."""
 
 import asyncio
 import errno
 import resource
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from contextlib import ExitStack
-from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
 from application.network.connection.transport import (
     DialError,
     DialForbiddenError,
-    ResolutionError,
     TransportError,
 )
+from application.network.routing.counters import TunnelCounters
 from domain.addressing.endpoint import Endpoint
-from domain.settings.profile import ServerAddress
-from infrastructure.network.udp import client as client_module
-from infrastructure.network.udp.addresses import endpoint_of
+from infrastructure.network.addresses import endpoint_of
+from infrastructure.network.sockets import SocketFactory
 from infrastructure.network.udp.buffers import DatagramBuffer
 from infrastructure.network.udp.client import UdpClientTransport, UdpDialer
 from infrastructure.network.udp.listener import BoundUdpListener
 from infrastructure.network.udp.sockets import open_datagram_socket
 from tests.adapters.faulty_socket import FaultySocket
-from tests.contracts.test_client_transport import profile
+
+PACKETS = DatagramBuffer.allocate(150, 64)
 
 
-class Resolver:
-    """Answers look-ups from a table of (name, family); a missing entry fails with ``failure``."""
-
-    def __init__(
-        self, table: dict[tuple[str, int], list[str]], failure: str = "Name does not resolve"
-    ) -> None:
-        self._table = table
-        self._failure = failure
-
-    async def __call__(self, name: str, port: int, family: int) -> Sequence[Endpoint]:
-        await asyncio.sleep(0)
-        if (name, family) not in self._table:
-            raise ResolutionError(self._failure)
-        return [Endpoint(host, port) for host in self._table[name, family]]
-
-
-async def resolver_that_never_answers(name: str, port: int, family: int) -> Sequence[Endpoint]:
-    never: asyncio.Future[Sequence[Endpoint]] = asyncio.get_running_loop().create_future()
-    return await never
-
-
-BOTH = Resolver(
-    {
-        ("vpn.example", socket.AF_INET): ["192.0.2.10", "192.0.2.11"],
-        ("vpn.example", socket.AF_INET6): ["2001:db8::10"],
-    }
-)
-
-
-def resolve(dialer: UdpDialer, server: ServerAddress) -> list[str]:
-    return [endpoint.host for endpoint in asyncio.run(dialer.resolve(profile(server)))]
-
-
-def test_literals_come_before_names_and_ipv4_before_ipv6() -> None:
-    server = ServerAddress("vpn.example", IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1"))
-    assert resolve(UdpDialer(lookup=BOTH), server) == [
-        "192.0.2.1",
-        "2001:db8::1",
-        "192.0.2.10",
-        "192.0.2.11",
-        "2001:db8::10",
-    ]
-
-
-def test_no_candidate_is_named_twice() -> None:
-    server = ServerAddress("vpn.example", IPv4Address("192.0.2.10"))
-    assert resolve(UdpDialer(lookup=BOTH), server) == ["192.0.2.10", "192.0.2.11", "2001:db8::10"]
-
-
-def test_one_family_of_a_name_is_enough() -> None:
-    lookup = Resolver({("six.example", socket.AF_INET6): ["2001:db8::6"]})
-    assert resolve(UdpDialer(lookup=lookup), ServerAddress("six.example")) == ["2001:db8::6"]
-
-
-def test_a_name_without_an_address_is_named_with_the_resolvers_reason() -> None:
-    with pytest.raises(ResolutionError, match=r"cannot resolve 'gone\.example': Name does not resolve$"):
-        resolve(UdpDialer(lookup=BOTH), ServerAddress("gone.example"))
-
-
-def test_a_name_that_fails_beside_a_literal_does_not_matter() -> None:
-    server = ServerAddress("gone.example", IPv4Address("192.0.2.1"))
-    assert resolve(UdpDialer(lookup=BOTH), server) == ["192.0.2.1"]
-
-
-def test_a_dead_resolver_does_not_hold_up_a_literal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "LOOKUP_BESIDE_LITERAL_S", 0.01)
-    server = ServerAddress("vpn.example", IPv4Address("192.0.2.1"))
-    assert resolve(UdpDialer(lookup=resolver_that_never_answers), server) == ["192.0.2.1"]
+def dialer(
+    *, mark: int | None = None, offload: bool = True, open_socket: SocketFactory = open_datagram_socket
+) -> UdpDialer:
+    return UdpDialer(
+        packets=PACKETS, counters=TunnelCounters(), mark=mark, offload=offload, open_socket=open_socket
+    )
 
 
 def test_a_host_without_a_route_is_a_dial_error_with_advice_and_no_open_socket() -> None:
@@ -108,16 +45,16 @@ def test_a_host_without_a_route_is_a_dial_error_with_advice_and_no_open_socket()
         return made
 
     with pytest.raises(DialError, match=r"192\.0\.2\.1:7: there is no route to it"):
-        asyncio.run(UdpDialer(open_socket=open_routeless).dial(Endpoint("192.0.2.1", 7)))
+        asyncio.run(dialer(open_socket=open_routeless).dial(Endpoint("192.0.2.1", 7)))
     assert opened[0].fileno() == -1
 
 
 def test_a_mark_without_the_right_to_set_it_is_a_dial_error() -> None:
-    dialer = UdpDialer(
+    marking = dialer(
         mark=0x7467, open_socket=lambda family: FaultySocket(family, frozenset({socket.SO_MARK}))
     )
     with pytest.raises(DialForbiddenError, match="the firewall mark 29799 needs CAP_NET_ADMIN; run as root"):
-        asyncio.run(dialer.dial(Endpoint("127.0.0.1", 7)))
+        asyncio.run(marking.dial(Endpoint("127.0.0.1", 7)))
 
 
 def over_loopback(scenario: Coroutine[None, None, None]) -> None:
@@ -126,7 +63,7 @@ def over_loopback(scenario: Coroutine[None, None, None]) -> None:
 
 async def open_path(*, offload: bool = True) -> tuple[BoundUdpListener, UdpClientTransport, Endpoint]:
     listener = BoundUdpListener.bind("127.0.0.1", 0)
-    transport = await UdpDialer(offload=offload).dial(listener.local_endpoint)
+    transport = await dialer(offload=offload).dial(listener.local_endpoint)
     await transport.send_message(b"hello")
     packet = DatagramBuffer(64)
     assert listener.read_from(packet)
@@ -138,7 +75,6 @@ def test_a_message_longer_than_any_handshake_is_passed_over() -> None:
         listener, transport, client = await open_path()
         listener.batch_egress().send_batch([bytes(2049), b"a message"], client)
         assert await transport.receive_message() == b"a message"
-        assert transport.ingress().truncated == 1
         transport.close()
         listener.close()
 
@@ -202,9 +138,7 @@ def test_messages_that_the_kernel_joined_are_received_without_further_traffic() 
         loop.add_reader(transport.fileno(), readable.set)
         await readable.wait()
         loop.remove_reader(transport.fileno())
-        packets = DatagramBuffer.allocate(150, 64)
-        assert transport.ingress().read_batch(packets) == 147
-        assert [bytes(packet.view[:3]) for packet in packets[:147]] == sent[3:]
+        assert [bytes(frame) for frame in transport.ingress().read_frames()] == sent[3:]
         transport.close()
         listener.close()
 
@@ -220,7 +154,7 @@ def test_a_path_without_a_descriptor_to_spare_is_a_dial_error_and_no_open_socket
         return opened[0]
 
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    dial = UdpDialer(open_socket=open_the_last).dial(Endpoint("127.0.0.1", 7))
+    dial = dialer(open_socket=open_the_last).dial(Endpoint("127.0.0.1", 7))
     try:
         with pytest.raises(DialError, match="Too many open files"):
             dial.send(None)

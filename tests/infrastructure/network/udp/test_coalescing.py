@@ -15,7 +15,7 @@ import uvloop
 from application.network.routing.worker import BATCHES_PER_WAKEUP, Worker
 from application.network.udp.listener import UdpClosedError, UdpError
 from domain.addressing.endpoint import Endpoint
-from infrastructure.network.udp.addresses import endpoint_of
+from infrastructure.network.addresses import endpoint_of
 from infrastructure.network.udp.buffers import DatagramBuffer
 from infrastructure.network.udp.coalescing import UDP_GRO, CoalescingIngress, joins_datagrams
 from infrastructure.network.udp.egress import BatchingEgress

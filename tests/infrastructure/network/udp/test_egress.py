@@ -8,12 +8,12 @@ import pytest
 
 from application.network.udp.listener import UdpError
 from domain.addressing.endpoint import Endpoint
-from infrastructure.network.udp.addresses import endpoint_of
+from infrastructure.network.addresses import endpoint_of
 from infrastructure.network.udp.egress import (
     ENDPOINT_ERRNOS,
     BatchingEgress,
     ConnectedEgress,
-    PeerEgress,
+    UdpPeerEgress,
 )
 from infrastructure.network.udp.segmentation import NO_ROOM_ERRNOS
 from tests.adapters.faulty_socket import FaultySocket
@@ -134,7 +134,7 @@ class TestPeerEgress:
         network = server.mailbox.network
         old = network.listen(Endpoint("198.51.100.7", 1000))
         new = network.listen(Endpoint("198.51.100.7", 2000))
-        peer = PeerEgress(egress, old.local_endpoint)
+        peer = UdpPeerEgress(egress, old.local_endpoint)
         assert peer.send_batch([b"before"]) == 1
         peer.endpoint = new.local_endpoint
         assert peer.send_batch([b"after"]) == 1
@@ -142,13 +142,13 @@ class TestPeerEgress:
         assert [datagram for datagram, _ in new.mailbox.inbox] == [b"after"]
 
     def test_what_is_not_taken_is_counted(self, egress: FakeBatchEgress) -> None:
-        peer = PeerEgress(egress, Endpoint("198.51.100.7", 1000))
+        peer = UdpPeerEgress(egress, Endpoint("198.51.100.7", 1000))
         egress.full = True
         assert peer.send_batch(BATCH) == 0
         assert peer.dropped == 3
 
     def test_a_failed_socket_is_only_dropped_frames(self, egress: FakeBatchEgress) -> None:
-        peer = PeerEgress(egress, Endpoint("198.51.100.7", 1000))
+        peer = UdpPeerEgress(egress, Endpoint("198.51.100.7", 1000))
         egress.failure = UdpError("the socket failed")
         assert peer.send_batch(BATCH) == 0
         assert peer.dropped == 3
@@ -156,5 +156,5 @@ class TestPeerEgress:
     def test_closing_one_peer_leaves_the_shared_socket_open(
         self, server: FakeUdpListener, egress: FakeBatchEgress
     ) -> None:
-        PeerEgress(egress, Endpoint("198.51.100.7", 1000)).close()
+        UdpPeerEgress(egress, Endpoint("198.51.100.7", 1000)).close()
         assert server.fileno() >= 0

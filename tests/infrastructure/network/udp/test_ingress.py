@@ -8,7 +8,7 @@ import pytest
 
 from application.network.udp.listener import UdpError
 from domain.addressing.endpoint import Endpoint
-from infrastructure.network.udp.addresses import endpoint_of
+from infrastructure.network.addresses import endpoint_of
 from infrastructure.network.udp.buffers import DatagramBuffer
 from infrastructure.network.udp.ingress import PEER_ERRNOS, SKIP_LIMIT, BatchingIngress, ConnectedIngress
 from tests.adapters.faulty_socket import FaultySocket

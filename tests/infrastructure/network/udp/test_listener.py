@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -174,6 +175,23 @@ def test_no_refusal_leaves_a_socket_open(host: str, port: int, privileged: froze
     with pytest.raises(UdpBindError):
         BoundUdpListener.bind(host, port, mark=1, open_socket=opener)
     assert [made.fileno() for made in opener.opened] == [-1]
+
+
+def test_without_descriptors_to_spare_it_is_a_bind_error_and_nothing_stays_open() -> None:
+    opener = Opener()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def open_the_last(family: int) -> socket.socket:
+        made = opener(family)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        return made
+
+    try:
+        with pytest.raises(UdpBindError, match=r"UDP 127\.0\.0\.1:\d+: Too many open files"):
+            BoundUdpListener.bind("127.0.0.1", 0, open_socket=open_the_last)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert opener.opened[0].fileno() == -1
 
 
 def test_reader_and_writer_are_the_same_each_time(everywhere: BoundUdpListener) -> None:

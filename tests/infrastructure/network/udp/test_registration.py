@@ -2,7 +2,7 @@
 
 import pytest
 
-from application.network.connection.egress import RoamingEgress
+from application.network.connection.egress import PeerEgress
 from application.network.routing.counters import TunnelCounters
 from domain.addressing.endpoint import Endpoint
 from infrastructure.network.udp.buffers import DatagramBuffer
@@ -35,7 +35,7 @@ class Desk:
             counters=self.counters,
         )
 
-    def _register(self, message: bytes, egress: RoamingEgress) -> None:
+    def _register(self, message: bytes, egress: PeerEgress) -> None:
         self.clock.advance(self.cost_s)
         self.seen.append((egress.endpoint, message))
 

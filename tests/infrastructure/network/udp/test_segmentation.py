@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from domain.noise.primitives import Buffer
-from infrastructure.network.udp.addresses import CACHE_LIMIT, SocketAddress
+from infrastructure.network.addresses import CACHE_LIMIT, SocketAddress
 from infrastructure.network.udp.egress import STRANDED_ERRNOS, ConnectedEgress
 from infrastructure.network.udp.segmentation import (
     LARGEST_RUN_BYTES,

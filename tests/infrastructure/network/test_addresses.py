@@ -4,7 +4,7 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from domain.addressing.endpoint import Endpoint
-from infrastructure.network.udp.addresses import (
+from infrastructure.network.addresses import (
     CACHE_LIMIT,
     EndpointCache,
     SocketAddress,
