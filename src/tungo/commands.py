@@ -11,6 +11,7 @@ from typing import Final
 
 from application.network.connection.transport import DialForbiddenError
 from application.network.routing.tun import TunError
+from application.network.stream.listener import StreamBindError
 from application.network.udp.listener import UdpError
 from application.runtime.configuration import ConfigurationError, HostUnknownError
 from application.runtime.entropy import Entropy
@@ -28,6 +29,7 @@ from infrastructure.pal.configuration.host_detection import RouteHostDetection
 from infrastructure.pal.configuration.reading import read_client
 from infrastructure.pal.configuration.store import ServerConfigurationStore
 from infrastructure.pal.configuration.writing import client_json
+from infrastructure.pal.linux.limits import raise_descriptor_limit
 from infrastructure.pal.signals.shutdown import cancelled_by_signals
 from infrastructure.tunnel.event_loop import fastest_loop_factory
 from presentation.cli.commands import CommandError, Commands, GeneratedClient
@@ -40,6 +42,7 @@ _EXPECTED: Final = (
     GenerationError,
     HostError,
     HostUnknownError,
+    StreamBindError,
     TunError,
     UdpError,
 )
@@ -59,12 +62,7 @@ class ContainerCommands:
         with _one_sentence():
             store = self._store(config_dir)
             settings = EnsureServerKeys(store, self._primitives, self._entropy).ensure()
-            if TransportProtocol.UDP not in settings.enabled:
-                raise CommandError(
-                    f"{store.path}: EnableUDP is false, and this version serves UDP only; set it to true"
-                )
-            for slot in sorted(settings.enabled - {TransportProtocol.UDP}, key=lambda slot: slot.value):
-                self._log.warning("this version does not serve this transport", transport=slot.value)
+            raise_descriptor_limit()
             container = ServerContainer(settings=settings, path=store.path)
             _run(container.server().run(), self._log)
             self._log.info("stopped", **container.counters().as_dict())
@@ -75,22 +73,19 @@ class ContainerCommands:
         with _one_sentence():
             path = ConfigurationFolder(Path(config_dir)).client_file
             settings = read_client(path, self._primitives.public_key)
-            if settings.protocol is not TransportProtocol.UDP:
-                raise CommandError(
-                    f"{path}: Protocol is {settings.protocol.value}, and this version has UDP only; "
-                    "set it to UDP"
-                )
             container = ClientContainer(settings=settings)
             _run(container.tunnel().run(), self._log)
             self._log.info("stopped", **container.counters().as_dict())
 
-    def generate_client(self, config_dir: str, host: str | None, name: str | None) -> GeneratedClient:
+    def generate_client(
+        self, config_dir: str, host: str | None, name: str | None, protocol: TransportProtocol | None
+    ) -> GeneratedClient:
         """See Commands."""
         with _one_sentence():
             use_case = GenerateClient(
                 self._store(config_dir), RouteHostDetection(), self._primitives, self._entropy
             )
-            generated = use_case.generate(host=host, name=name)
+            generated = use_case.generate(host=host, name=name, protocol=protocol)
             return GeneratedClient(
                 json=client_json(generated.settings),
                 client_id=generated.settings.client_id,

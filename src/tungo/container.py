@@ -8,77 +8,72 @@ signature.
 # dependency-injector's generic providers forget their argument at run time: kept as text, a test can read it.
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 from dependency_injector import containers, providers
 
 from application.client.connect import ClientTunnel
-from application.client.handshake import DatagramHandshake
-from application.network.connection.crypto import SessionCrypto
+from application.client.handshake import NoiseHandshake
+from application.client.option import TransportOption
 from application.network.connection.handshake import Established, Handshake
 from application.network.connection.transport import Dialer
 from application.network.routing.counters import TunnelCounters
 from application.network.routing.router import Router
-from application.network.routing.tun import TunManager
-from application.network.routing.worker import ClientWorkerFactory, ServerWorkerFactory
-from application.network.udp.listener import UdpListener
+from application.network.routing.tun import ClientTunManager, TunManager
+from application.network.routing.worker import ClientWorkerFactory
 from application.runtime.clock import Clock
 from application.runtime.configuration import ConfigurationChanges, ServerConfiguration
 from application.runtime.entropy import Entropy
 from application.runtime.log import EventLog
 from application.server.access import AccessControl
 from application.server.follow import FollowConfiguration
+from application.server.reception import Reception, ServerWorkerFactory
 from application.server.register import Registrar
-from application.server.serve import Server, UdpServerTunnel
+from application.server.serve import Server, ServerTunnel
 from application.server.sessions import SessionRepository
 from domain.addressing.tunnel import server_addresses
 from domain.noise.client import ClientHandshake
 from domain.noise.cookie import CookieJar
-from domain.noise.keys import EpochKeys, Role, SessionId
+from domain.noise.keys import Role
 from domain.noise.message import Capability
 from domain.noise.primitives import KEY_BYTES, Primitives
 from domain.noise.server import Accepted, ServerHandshake
 from domain.rekey.client import ClientRekey
-from domain.rekey.rules import Carrier, RekeyVersion
+from domain.rekey.rules import RekeyVersion
 from domain.rekey.server import ServerRekey
-from domain.session.datagram import DatagramSession
 from domain.settings.client import ClientSettings
+from domain.settings.profile import TransportProfile, TransportProtocol
 from domain.settings.server import ServerSettings
 from infrastructure.cryptography.entropy import SystemEntropy
 from infrastructure.cryptography.primitives import PycaPrimitives
 from infrastructure.logging.limited import LimitedEventLog
 from infrastructure.logging.text import TextEventLog
-from infrastructure.network.udp.client import UdpDialer
-from infrastructure.network.udp.listener import BoundUdpListener
 from infrastructure.pal.configuration.store import ServerConfigurationStore
 from infrastructure.pal.configuration.watching import PolledFile
 from infrastructure.pal.linux.clock import SystemClock
-from infrastructure.pal.tunnel.client.tun_manager import FIREWALL_MARK, ClientTunManager
+from infrastructure.pal.tunnel.client.tun_manager import LinuxClientTunManager
 from infrastructure.pal.tunnel.client.worker_factory import PalClientWorkerFactory
 from infrastructure.pal.tunnel.server.tun_manager import ServerTunManager
 from infrastructure.pal.tunnel.server.worker_factory import PalServerWorkerFactory
 from infrastructure.tunnel.router import ReadinessRouter
+from tungo.transports import carrier_of, delivery_of, dialer_of, reception_of, session_crypto_of
 
-CryptoFor: TypeAlias = Callable[[SessionId, EpochKeys], SessionCrypto]
-OpenListener: TypeAlias = Callable[[], UdpListener]
-NewHandshake: TypeAlias = Callable[[], ClientHandshake]
-
-RekeyForClient: TypeAlias = Callable[[Established], ClientRekey]
-RekeyForServer: TypeAlias = Callable[[Accepted], ServerRekey]
+# What is made anew for each transport of a client or a server.
+DialerFor: TypeAlias = Callable[[TransportProfile], Dialer]
+HandshakeFor: TypeAlias = Callable[[TransportProtocol], Handshake]
+ClientWorkersFor: TypeAlias = Callable[[TransportProtocol], ClientWorkerFactory]
+TransportOptions: TypeAlias = Sequence[TransportOption]
+RegistrarFor: TypeAlias = Callable[[TransportProfile], Registrar]
+OpenReception: TypeAlias = Callable[[TransportProfile], Reception]
+TunManagerFor: TypeAlias = Callable[[TransportProfile], TunManager]
+ServerWorkersFor: TypeAlias = Callable[[TransportProfile], ServerWorkerFactory]
+Sessions: TypeAlias = Mapping[TransportProtocol, SessionRepository]
 
 # What this program can do of what the protocol can negotiate.
 CAPABILITIES = frozenset({Capability.REKEY_V2})
-
-
-def build_datagram_crypto(primitives: Primitives, role: Role) -> CryptoFor:
-    """Sessions over datagrams, seen from ``role``."""
-
-    def crypto_for(session_id: SessionId, keys: EpochKeys) -> SessionCrypto:
-        return DatagramSession(primitives, role, session_id, keys)
-
-    return crypto_for
 
 
 def build_log(clock: Clock) -> EventLog:
@@ -91,80 +86,101 @@ def build_router(clock: Clock) -> Router:
     return ReadinessRouter(clock)
 
 
-def build_dialer() -> Dialer:
-    """UDP paths whose packets carry our mark and so go round the tunnel."""
-    return UdpDialer(mark=FIREWALL_MARK)
+def build_dialer_for(counters: TunnelCounters) -> DialerFor:
+    """Paths whose packets carry our mark and so go round the tunnel."""
+
+    def dialer_for(profile: TransportProfile) -> Dialer:
+        return dialer_of(profile, counters)
+
+    return dialer_for
 
 
-def build_client_rekey(settings: ClientSettings, primitives: Primitives, clock: Clock) -> RekeyForClient:
-    """A new rekey machine for each session."""
+def build_handshake_for(
+    settings: ClientSettings, primitives: Primitives, clock: Clock, entropy: Entropy
+) -> HandshakeFor:
+    """The handshake with the server's key, a new machine for each path."""
 
-    def rekey_for(established: Established) -> ClientRekey:
-        return ClientRekey(
-            primitives,
-            settings.key_pair,
-            settings.server_public_key,
-            version=RekeyVersion.V2 if established.rekey_v2 else RekeyVersion.V1,
-            carrier=Carrier.DATAGRAM,
-            keys=established.keys,
-            now_s=clock.monotonic_s(),
-            interval_s=settings.rekey_interval_s,
+    def handshake_for(protocol: TransportProtocol) -> Handshake:
+        def machine() -> ClientHandshake:
+            return ClientHandshake(
+                primitives,
+                settings.server_public_key,
+                settings.key_pair,
+                CAPABILITIES,
+                delivery=delivery_of(protocol),
+            )
+
+        return NoiseHandshake(
+            machine=machine,
+            crypto_for=session_crypto_of(primitives, Role.CLIENT, protocol),
+            clock=clock,
+            entropy=entropy,
         )
 
-    return rekey_for
+    return handshake_for
 
 
-def build_handshake_machine(settings: ClientSettings, primitives: Primitives) -> NewHandshake:
-    """A new handshake machine for each path."""
-
-    def new() -> ClientHandshake:
-        return ClientHandshake(primitives, settings.server_public_key, settings.key_pair, CAPABILITIES)
-
-    return new
-
-
-def build_client_handshake(
-    settings: ClientSettings, machine: NewHandshake, crypto_for: CryptoFor, clock: Clock, entropy: Entropy
-) -> Handshake:
-    """The handshake within the time that the profile allows."""
-    return DatagramHandshake(
-        machine=machine,
-        crypto_for=crypto_for,
-        timeout_s=settings.active.connect_timeout_ms / 1000,
-        clock=clock,
-        entropy=entropy,
-    )
-
-
-def build_client_tun_manager(settings: ClientSettings, log: EventLog) -> TunManager:
-    """The client's interface, routes and rules."""
-    return ClientTunManager(settings.active, settings.addresses, log)
-
-
-def build_client_workers(
+def build_client_workers_for(
     settings: ClientSettings,
-    rekey_for: RekeyForClient,
+    primitives: Primitives,
     clock: Clock,
     entropy: Entropy,
     counters: TunnelCounters,
-) -> ClientWorkerFactory:
-    """Workers with the client's buffers."""
-    return PalClientWorkerFactory(
-        addresses=settings.addresses,
-        mtu_bytes=settings.active.interface_mtu_bytes,
-        rekey_for=rekey_for,
-        clock=clock,
-        entropy=entropy,
-        counters=counters,
-    )
+) -> ClientWorkersFor:
+    """Workers for the client's addresses in each transport's tunnel, with a new rekey machine per session."""
+
+    def workers_for(protocol: TransportProtocol) -> ClientWorkerFactory:
+        def rekey_for(established: Established) -> ClientRekey:
+            return ClientRekey(
+                primitives,
+                settings.key_pair,
+                settings.server_public_key,
+                version=RekeyVersion.V2 if established.rekey_v2 else RekeyVersion.V1,
+                carrier=carrier_of(protocol),
+                keys=established.keys,
+                now_s=clock.monotonic_s(),
+                interval_s=settings.rekey_interval_s,
+            )
+
+        return PalClientWorkerFactory(
+            addresses=settings.addresses_of(protocol),
+            rekey_for=rekey_for,
+            clock=clock,
+            entropy=entropy,
+            counters=counters,
+        )
+
+    return workers_for
+
+
+def build_client_options(
+    settings: ClientSettings,
+    dialer_for: DialerFor,
+    handshake_for: HandshakeFor,
+    workers_for: ClientWorkersFor,
+) -> TransportOptions:
+    """The transports that the file names, in its order."""
+    return [
+        TransportOption(
+            profile=settings.profile_of(protocol),
+            addresses=settings.addresses_of(protocol),
+            dialer=dialer_for(settings.profile_of(protocol)),
+            handshake=handshake_for(protocol),
+            workers=workers_for(protocol),
+        )
+        for protocol in settings.protocols
+    ]
+
+
+def build_client_tun_manager(log: EventLog) -> ClientTunManager:
+    """The client's interfaces, routes and rules."""
+    return LinuxClientTunManager(log)
 
 
 def build_client_tunnel(
     settings: ClientSettings,
-    dialer: Dialer,
-    handshake: Handshake,
-    tun_manager: TunManager,
-    workers: ClientWorkerFactory,
+    options: TransportOptions,
+    tun_manager: ClientTunManager,
     router: Router,
     clock: Clock,
     entropy: Entropy,
@@ -172,28 +188,14 @@ def build_client_tunnel(
 ) -> ClientTunnel:
     """The client."""
     return ClientTunnel(
-        profile=settings.active,
-        dialer=dialer,
-        handshake=handshake,
+        options=options,
+        ascent_after_s=settings.fallback_retry_s,
         tun_manager=tun_manager,
-        workers=workers,
         router=router,
         clock=clock,
         entropy=entropy,
         log=log,
     )
-
-
-def build_open_listener(settings: ServerSettings) -> OpenListener:
-    """Binds the UDP port when the server starts, not before."""
-    profile = settings.udp
-    literal = profile.server.ipv4 or profile.server.ipv6
-    host = None if literal is None else str(literal)
-
-    def open_listener() -> UdpListener:
-        return BoundUdpListener.bind(host, profile.port)
-
-    return open_listener
 
 
 def build_server_handshake(
@@ -209,94 +211,110 @@ def build_server_handshake(
     )
 
 
-def build_server_rekey(
-    settings: ServerSettings, handshake: ServerHandshake, primitives: Primitives
-) -> RekeyForServer:
-    """A new rekey machine for each session, which asks the access list of the moment."""
-
-    def rekey_for(accepted: Accepted) -> ServerRekey:
-        peer = accepted.peer
-        return ServerRekey(
-            primitives,
-            settings.key_pair,
-            peer.public_key,
-            version=RekeyVersion.V2 if accepted.rekey_v2 else RekeyVersion.V1,
-            carrier=Carrier.DATAGRAM,
-            keys=accepted.keys,
-            still_admitted=lambda: handshake.access_list.admits(peer),
-        )
-
-    return rekey_for
+def build_sessions(settings: ServerSettings) -> Sessions:
+    """A table of its own for each listener (protocol specification 8.1)."""
+    return {profile.protocol: SessionRepository() for profile in settings.enabled_profiles()}
 
 
-def build_server_tun_manager(settings: ServerSettings, log: EventLog) -> TunManager:
-    """The server's interface, forwarding and firewall table."""
-    profile = settings.udp
-    return ServerTunManager(profile, server_addresses(profile.ipv4_subnet, profile.ipv6_subnet), log)
-
-
-def build_registrar(
+def build_registrar_for(
     settings: ServerSettings,
     handshake: ServerHandshake,
-    sessions: SessionRepository,
-    crypto_for: CryptoFor,
-    rekey_for: RekeyForServer,
+    sessions: Sessions,
+    primitives: Primitives,
     entropy: Entropy,
     clock: Clock,
     counters: TunnelCounters,
-) -> Registrar:
-    """Who lets clients in."""
-    return Registrar(
-        profile=settings.udp,
-        handshake=handshake,
-        sessions=sessions,
-        crypto_for=crypto_for,
-        rekey_for=rekey_for,
-        entropy=entropy,
-        clock=clock,
-        counters=counters,
-    )
+) -> RegistrarFor:
+    """Who lets clients in; a session's rekey machine asks the access list of the moment."""
+
+    def registrar_for(profile: TransportProfile) -> Registrar:
+        def rekey_for(accepted: Accepted) -> ServerRekey:
+            peer = accepted.peer
+            return ServerRekey(
+                primitives,
+                settings.key_pair,
+                peer.public_key,
+                version=RekeyVersion.V2 if accepted.rekey_v2 else RekeyVersion.V1,
+                carrier=carrier_of(profile.protocol),
+                keys=accepted.keys,
+                still_admitted=lambda: handshake.access_list.admits(peer),
+            )
+
+        return Registrar(
+            profile=profile,
+            handshake=handshake,
+            sessions=sessions[profile.protocol],
+            crypto_for=session_crypto_of(primitives, Role.SERVER, profile.protocol),
+            rekey_for=rekey_for,
+            entropy=entropy,
+            clock=clock,
+            counters=counters,
+        )
+
+    return registrar_for
 
 
-def build_server_workers(
-    settings: ServerSettings,
-    registrar: Registrar,
-    sessions: SessionRepository,
-    entropy: Entropy,
-    clock: Clock,
-    counters: TunnelCounters,
-    log: EventLog,
-) -> ServerWorkerFactory:
-    """Workers with the listener's sessions and buffers."""
-    return PalServerWorkerFactory(
-        mtu_bytes=settings.udp.interface_mtu_bytes,
-        registrar=registrar,
-        sessions=sessions,
-        entropy=entropy,
-        clock=clock,
-        counters=counters,
-        log=log,
-    )
+def build_open_reception(
+    registrar_for: RegistrarFor, sessions: Sessions, clock: Clock, counters: TunnelCounters, log: EventLog
+) -> OpenReception:
+    """Binds a transport's port when the server starts, not before."""
+
+    def open_reception(profile: TransportProfile) -> Reception:
+        return reception_of(
+            profile,
+            registrar=registrar_for(profile),
+            sessions=sessions[profile.protocol],
+            clock=clock,
+            counters=counters,
+            log=log,
+        )
+
+    return open_reception
+
+
+def build_server_tun_manager_for(log: EventLog) -> TunManagerFor:
+    """The server's interface, forwarding and firewall table, for each transport."""
+
+    def tun_manager_for(profile: TransportProfile) -> TunManager:
+        return ServerTunManager(profile, server_addresses(profile.ipv4_subnet, profile.ipv6_subnet), log)
+
+    return tun_manager_for
+
+
+def build_server_workers_for(
+    sessions: Sessions, entropy: Entropy, clock: Clock, counters: TunnelCounters, log: EventLog
+) -> ServerWorkersFor:
+    """Workers with the listener's sessions."""
+
+    def workers_for(profile: TransportProfile) -> ServerWorkerFactory:
+        return PalServerWorkerFactory(
+            sessions=sessions[profile.protocol], entropy=entropy, clock=clock, counters=counters, log=log
+        )
+
+    return workers_for
 
 
 def build_server(
-    open_listener: OpenListener,
-    tun_manager: TunManager,
-    workers: ServerWorkerFactory,
+    settings: ServerSettings,
+    open_reception: OpenReception,
+    tun_manager_for: TunManagerFor,
+    workers_for: ServerWorkersFor,
     router: Router,
     follow: FollowConfiguration,
     log: EventLog,
 ) -> Server:
-    """The server with its one transport."""
+    """The server with all its transports."""
     return Server(
         [
-            UdpServerTunnel(
-                open_listener=open_listener,
-                tun_manager=tun_manager,
-                workers=workers,
+            ServerTunnel(
+                protocol=profile.protocol,
+                open_reception=partial(open_reception, profile),
+                tun_manager=tun_manager_for(profile),
+                workers=workers_for(profile),
                 router=router,
                 log=log,
             )
+            for profile in settings.enabled_profiles()
         ],
         follow,
     )
@@ -306,11 +324,11 @@ def build_follow(
     configuration: ServerConfiguration,
     changes: ConfigurationChanges,
     handshake: ServerHandshake,
-    sessions: SessionRepository,
+    sessions: Sessions,
     log: EventLog,
 ) -> FollowConfiguration:
     """Revocation as soon as the configuration says so."""
-    access = AccessControl(handshake=handshake, sessions=[sessions], log=log)
+    access = AccessControl(handshake=handshake, sessions=list(sessions.values()), log=log)
     return FollowConfiguration(configuration=configuration, changes=changes, access=access, log=log)
 
 
@@ -339,42 +357,35 @@ class ClientContainer(CommonContainer):
     """`tungo client`. ``settings`` must be given."""
 
     settings: providers.Provider[ClientSettings] = providers.Dependency(instance_of=ClientSettings)
-    crypto_for: providers.Provider[CryptoFor] = providers.Singleton(
-        build_datagram_crypto, CommonContainer.primitives, Role.CLIENT
+    dialer_for: providers.Provider[DialerFor] = providers.Singleton(
+        build_dialer_for, CommonContainer.counters
     )
-    handshake_machine: providers.Provider[NewHandshake] = providers.Singleton(
-        build_handshake_machine, settings, CommonContainer.primitives
-    )
-    handshake: providers.Provider[Handshake] = providers.Singleton(
-        build_client_handshake,
+    handshake_for: providers.Provider[HandshakeFor] = providers.Singleton(
+        build_handshake_for,
         settings,
-        handshake_machine,
-        crypto_for,
+        CommonContainer.primitives,
         CommonContainer.clock,
         CommonContainer.entropy,
     )
-    dialer: providers.Provider[Dialer] = providers.Singleton(build_dialer)
-    tun_manager: providers.Provider[TunManager] = providers.Singleton(
-        build_client_tun_manager, settings, CommonContainer.log
-    )
-    rekey_for: providers.Provider[RekeyForClient] = providers.Singleton(
-        build_client_rekey, settings, CommonContainer.primitives, CommonContainer.clock
-    )
-    workers: providers.Provider[ClientWorkerFactory] = providers.Singleton(
-        build_client_workers,
+    workers_for: providers.Provider[ClientWorkersFor] = providers.Singleton(
+        build_client_workers_for,
         settings,
-        rekey_for,
+        CommonContainer.primitives,
         CommonContainer.clock,
         CommonContainer.entropy,
         CommonContainer.counters,
     )
+    options: providers.Provider[TransportOptions] = providers.Singleton(
+        build_client_options, settings, dialer_for, handshake_for, workers_for
+    )
+    tun_manager: providers.Provider[ClientTunManager] = providers.Singleton(
+        build_client_tun_manager, CommonContainer.log
+    )
     tunnel: providers.Provider[ClientTunnel] = providers.Singleton(
         build_client_tunnel,
         settings,
-        dialer,
-        handshake,
+        options,
         tun_manager,
-        workers,
         CommonContainer.router,
         CommonContainer.clock,
         CommonContainer.entropy,
@@ -387,35 +398,33 @@ class ServerContainer(CommonContainer):
 
     path: providers.Provider[Path] = providers.Dependency(instance_of=Path)
     settings: providers.Provider[ServerSettings] = providers.Dependency(instance_of=ServerSettings)
-    crypto_for: providers.Provider[CryptoFor] = providers.Singleton(
-        build_datagram_crypto, CommonContainer.primitives, Role.SERVER
-    )
     handshake: providers.Provider[ServerHandshake] = providers.Singleton(
         build_server_handshake, settings, CommonContainer.primitives, CommonContainer.entropy
     )
-    rekey_for: providers.Provider[RekeyForServer] = providers.Singleton(
-        build_server_rekey, settings, handshake, CommonContainer.primitives
-    )
-    sessions: providers.Provider[SessionRepository] = providers.Singleton(SessionRepository)
-    open_listener: providers.Provider[OpenListener] = providers.Singleton(build_open_listener, settings)
-    tun_manager: providers.Provider[TunManager] = providers.Singleton(
-        build_server_tun_manager, settings, CommonContainer.log
-    )
-    registrar: providers.Provider[Registrar] = providers.Singleton(
-        build_registrar,
+    sessions: providers.Provider[Sessions] = providers.Singleton(build_sessions, settings)
+    registrar_for: providers.Provider[RegistrarFor] = providers.Singleton(
+        build_registrar_for,
         settings,
         handshake,
         sessions,
-        crypto_for,
-        rekey_for,
+        CommonContainer.primitives,
         CommonContainer.entropy,
         CommonContainer.clock,
         CommonContainer.counters,
     )
-    workers: providers.Provider[ServerWorkerFactory] = providers.Singleton(
-        build_server_workers,
-        settings,
-        registrar,
+    open_reception: providers.Provider[OpenReception] = providers.Singleton(
+        build_open_reception,
+        registrar_for,
+        sessions,
+        CommonContainer.clock,
+        CommonContainer.counters,
+        CommonContainer.log,
+    )
+    tun_manager_for: providers.Provider[TunManagerFor] = providers.Singleton(
+        build_server_tun_manager_for, CommonContainer.log
+    )
+    workers_for: providers.Provider[ServerWorkersFor] = providers.Singleton(
+        build_server_workers_for,
         sessions,
         CommonContainer.entropy,
         CommonContainer.clock,
@@ -431,9 +440,10 @@ class ServerContainer(CommonContainer):
     )
     server: providers.Provider[Server] = providers.Singleton(
         build_server,
-        open_listener,
-        tun_manager,
-        workers,
+        settings,
+        open_reception,
+        tun_manager_for,
+        workers_for,
         CommonContainer.router,
         follow,
         CommonContainer.log,

@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from types import TracebackType
 
-from application.network.routing.worker import Worker
+from application.network.routing.worker import ProbingWorker
 
 
 class PipeWorker:
@@ -19,6 +19,7 @@ class PipeWorker:
         self.from_tun = b""
         self.from_transport = b""
         self.timers = 0
+        self.probes = 0
         self.due_s: float | None = None
         self.failure: Exception | None = None
 
@@ -55,6 +56,10 @@ class PipeWorker:
         self.timers += 1
         self.due_s = None
 
+    def probe(self) -> None:
+        self._fail()
+        self.probes += 1
+
     def next_deadline_s(self) -> float | None:
         return self.due_s
 
@@ -63,4 +68,4 @@ class PipeWorker:
             raise self.failure
 
 
-_: type[Worker] = PipeWorker
+_: type[ProbingWorker] = PipeWorker

@@ -6,10 +6,11 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from application.client.control import ClientControl
 from application.client.forward import ClientWorker
-from application.client.handshake import DatagramHandshake
+from application.client.handshake import NoiseHandshake
 from application.network.connection.handshake import Established
 from application.network.routing.counters import TunnelCounters
 from application.network.udp.batch import BatchEgress
+from application.server.datagrams import DatagramReception
 from application.server.forward import ServerWorker
 from application.server.register import Registrar
 from application.server.sessions import SessionRepository
@@ -30,7 +31,7 @@ from domain.session.liveness import ClientLiveness
 from domain.settings.profile import ServerAddress, TransportProfile, TransportProtocol
 from infrastructure.cryptography.primitives import PycaPrimitives
 from infrastructure.network.udp.buffers import DatagramBuffer
-from infrastructure.network.udp.egress import PeerEgress
+from infrastructure.network.udp.egress import UdpPeerEgress
 from infrastructure.network.udp.registration import UdpRegistration
 from tests.adapters.clock import FakeClock
 from tests.adapters.entropy import SeededEntropy
@@ -111,15 +112,20 @@ class ServerEnd:
         batch_egress: BatchEgress = self.listener.batch_egress()
         self.worker = ServerWorker(
             tun=self.tun,
-            listener=self.listener,
-            sessions=self.sessions,
-            registration=UdpRegistration(
-                register=registrar.register,
-                egress_to=lambda endpoint: PeerEgress(batch_egress, endpoint),
-                clock=clock,
+            reception=DatagramReception(
+                listener=self.listener,
+                sessions=self.sessions,
+                registration=UdpRegistration(
+                    register=registrar.register,
+                    egress_to=lambda endpoint: UdpPeerEgress(batch_egress, endpoint),
+                    clock=clock,
+                    counters=self.counters,
+                ),
+                packets=DatagramBuffer.allocate(BATCH, 1536),
                 counters=self.counters,
             ),
-            packets=DatagramBuffer.allocate(BATCH, 1536),
+            sessions=self.sessions,
+            batch_size=BATCH,
             clock=clock,
             entropy=entropy,
             counters=self.counters,
@@ -172,12 +178,11 @@ class ClientEnd:
     async def connect(self, server: ServerEnd) -> None:
         """One handshake; afterwards ``worker`` forwards."""
         transport = await self.dialer.dial(SERVER)
-        handshake = DatagramHandshake(
+        handshake = NoiseHandshake(
             machine=lambda: ClientHandshake(
                 PRIMITIVES, SERVER_KEYS.public, key_pair(self.client_id), CAPABILITIES
             ),
             crypto_for=_datagrams(Role.CLIENT),
-            timeout_s=5.0,
             clock=self.clock,
             entropy=self.entropy,
         )
@@ -214,7 +219,7 @@ class ClientEnd:
             sources=AllowedSources(
                 self.addresses.ipv4.ip, self.addresses.ipv6.ip if self.addresses.ipv6 else None
             ),
-            packets=DatagramBuffer.allocate(BATCH, 1536),
+            batch_size=BATCH,
             counters=self.counters,
         )
 

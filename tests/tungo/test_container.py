@@ -11,21 +11,25 @@ import pytest
 from dependency_injector import containers, providers
 
 from application.client.connect import ClientTunnel
-from application.network.udp.listener import UdpListener
+from application.server.datagrams import DatagramReception
+from application.server.reception import Reception
 from application.server.serve import Server
 from domain.addressing.endpoint import Endpoint
 from domain.addressing.peers import Peer
 from domain.noise.keys import KeyPair
 from domain.settings.client import ClientSettings
 from domain.settings.defaults import default_server_settings
-from domain.settings.profile import ServerAddress, TransportProtocol
+from domain.settings.profile import ServerAddress, TransportProfile, TransportProtocol
 from domain.settings.server import ServerSettings
 from infrastructure.cryptography.primitives import PycaPrimitives
+from infrastructure.network.udp.buffers import DatagramBuffer
+from infrastructure.network.udp.egress import UdpPeerEgress
+from infrastructure.network.udp.registration import UdpRegistration
 from tests.adapters.clock import FakeClock
 from tests.adapters.entropy import SeededEntropy
 from tests.adapters.log import RememberingLog
 from tests.adapters.router import PollingRouter
-from tests.adapters.tun import FakeTunManager
+from tests.adapters.tun import FakeClientTunManager, FakeTunManager
 from tests.adapters.udp import FakeDialer, FakeNetwork
 from tungo import container as composition
 from tungo.container import ClientContainer, CommonContainer, ServerContainer
@@ -49,7 +53,7 @@ def client_settings() -> ClientSettings:
     return ClientSettings(
         client_id=1,
         tcp=replace(server.tcp, server=address),
-        udp=replace(server.udp, server=address),
+        udp=replace(server.udp, server=address, interface_name="c_udptun0"),
         ws=replace(server.ws, server=address),
         protocol=TransportProtocol.UDP,
         server_public_key=SERVER.public,
@@ -101,6 +105,13 @@ def test_a_provider_gives_its_callable_what_it_takes_and_promises_what_it_return
             assert isinstance(argument, hints[parameter])
 
 
+@pytest.mark.parametrize("protocol", TransportProtocol)
+def test_a_client_of_every_transport_can_be_built(protocol: TransportProtocol) -> None:
+    settings = replace(client_settings(), protocol=protocol)
+    (option,) = ClientContainer(settings=settings).options()
+    assert option.profile.protocol is protocol
+
+
 def test_everything_can_be_built_for_real() -> None:
     assert isinstance(ServerContainer(settings=server_settings(), path=Path("absent.json")).server(), Server)
     assert isinstance(ClientContainer(settings=client_settings()).tunnel(), ClientTunnel)
@@ -120,10 +131,23 @@ def test_a_client_and_a_server_on_fakes_find_each_other() -> None:
     server = ServerContainer(settings=server_settings(), path=Path("absent.json"))
     client = ClientContainer(settings=client_settings())
     clock = FakeClock()
-    tun_managers = FakeTunManager("server0"), FakeTunManager("client0")
+    server_tun, client_tun = FakeTunManager("server0"), FakeClientTunManager()
 
-    def open_listener() -> UdpListener:
-        return network.listen(Endpoint("192.0.2.1", 9090))
+    def open_reception(profile: TransportProfile) -> Reception:
+        listener = network.listen(Endpoint("192.0.2.1", profile.port))
+        egress = listener.batch_egress()
+        return DatagramReception(
+            listener=listener,
+            sessions=server.sessions()[profile.protocol],
+            registration=UdpRegistration(
+                register=server.registrar_for()(profile).register,
+                egress_to=lambda endpoint: UdpPeerEgress(egress, endpoint),
+                clock=clock,
+                counters=server.counters(),
+            ),
+            packets=DatagramBuffer.allocate(8, 1536),
+            counters=server.counters(),
+        )
 
     async def scenario() -> None:
         async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
@@ -137,14 +161,14 @@ def test_a_client_and_a_server_on_fakes_find_each_other() -> None:
             connecting.cancel()
 
     with (
-        server.open_listener.override(providers.Object(open_listener)),
-        server.tun_manager.override(providers.Object(tun_managers[0])),
+        server.open_reception.override(providers.Object(open_reception)),
+        server.tun_manager_for.override(providers.Object(lambda _profile: server_tun)),
         server.log.override(providers.Object(server_log)),
         server.entropy.override(providers.Object(SeededEntropy(1))),
         server.clock.override(providers.Object(clock)),
         server.router.override(providers.Object(PollingRouter(clock))),
-        client.dialer.override(providers.Object(FakeDialer(network, "198.51.100.7"))),
-        client.tun_manager.override(providers.Object(tun_managers[1])),
+        client.dialer_for.override(providers.Object(lambda _profile: FakeDialer(network, "198.51.100.7"))),
+        client.tun_manager.override(providers.Object(client_tun)),
         client.log.override(providers.Object(client_log)),
         client.entropy.override(providers.Object(SeededEntropy(2))),
         client.clock.override(providers.Object(clock)),
@@ -153,4 +177,5 @@ def test_a_client_and_a_server_on_fakes_find_each_other() -> None:
         asyncio.run(scenario())
     assert client_log.messages == ["connected", "tunnel is up"]
     assert "listening" in server_log.messages
-    assert not any(manager.is_open for manager in tun_managers)
+    assert not server_tun.is_open
+    assert client_tun.transcript == ["hold", "open c_udptun0", "close c_udptun0", "release"]

@@ -1,59 +1,61 @@
-"""The client's life: connect, forward, reconnect."""
+"""The client's life: connect, forward, reconnect, and use the best transport that works."""
 
 import asyncio
-from functools import partial
+from collections.abc import Sequence
+from itertools import takewhile
 from typing import NoReturn
 
-from application.client.race import first_to_answer
-from application.network.connection.handshake import Established, Handshake, HandshakeFailedError
-from application.network.connection.transport import (
-    Dialer,
-    DialForbiddenError,
-    ResolutionError,
-    TransportError,
-)
+from application.client.control import NetworkChangedError
+from application.client.dialling import Dialling, first_that_works_again
+from application.client.option import Link, TransportOption
+from application.network.connection.handshake import HandshakeFailedError
+from application.network.connection.transport import DialForbiddenError, TransportError
+from application.network.routing.changes import NetworkChanges
 from application.network.routing.router import Router
-from application.network.routing.tun import TunDevice, TunManager
-from application.network.routing.worker import ClientWorkerFactory, SessionEndedError
+from application.network.routing.tun import ClientTunManager, TunDevice
+from application.network.routing.worker import ProbingWorker, SessionEndedError
 from application.runtime.clock import Clock
 from application.runtime.entropy import Entropy
 from application.runtime.log import EventLog
-from domain.addressing.endpoint import Endpoint
 from domain.session.backoff import ReconnectBackoff
-from domain.settings.profile import TransportProfile
 
 
 class ClientTunnel:
     """Keeps one tunnel up until it is cancelled.
 
+    ``options`` are the transports in order of preference, at least one. In use is the one that worked last,
+    as long as it works; when it does not, the first of the others, in order, that does; and a better one as
+    soon as a handshake over it succeeds, which is tried time and again from ``ascent_after_s`` on.
+
+    When the network around the host changes, the session is tried at once and given up soon if it is
+    dead, and no pause between attempts is waited out. ``changes`` tells; None means that nobody watches.
+
     The TUN device and its routes come up after the first handshake and stay through every reconnect, so
-    that traffic never falls back to the clear while the client runs.
+    that traffic never falls back to the clear while the client runs. Another transport means other tunnel
+    addresses and another device; in between, nothing gets out.
     """
 
     def __init__(
         self,
         *,
-        profile: TransportProfile,
-        dialer: Dialer,
-        handshake: Handshake,
-        tun_manager: TunManager,
-        workers: ClientWorkerFactory,
+        options: Sequence[TransportOption],
+        ascent_after_s: float,
+        tun_manager: ClientTunManager,
         router: Router,
         clock: Clock,
         entropy: Entropy,
         log: EventLog,
+        changes: NetworkChanges | None = None,
     ) -> None:
-        self._profile = profile
-        self._dialer = dialer
-        self._handshake = handshake
+        self._diallings = [Dialling(option, log) for option in options]
+        self._ascent_after_s = ascent_after_s
         self._tun_manager = tun_manager
-        self._workers = workers
         self._router = router
         self._clock = clock
         self._entropy = entropy
         self._log = log
+        self._changes: NetworkChanges = changes or _Unwatched()
         self._backoff = ReconnectBackoff()
-        self._known_endpoints: list[Endpoint] = []
 
     async def run(self) -> NoReturn:
         """Connect and forward for ever; cancelling is the way to stop, and undoes everything.
@@ -61,65 +63,123 @@ class ClientTunnel:
         Raises what trying again would not help against: TunError if the host cannot have the tunnel,
         DialForbiddenError if the process has not the rights.
         """
-        established = await self._connect()
+        link = await self._connect(self._diallings)
         try:
-            async with self._tun_manager.open() as tun:
-                self._log.info("tunnel is up", interface=tun.name)
+            async with self._tun_manager.hold():
                 while True:
-                    await self._forward(established, tun)
-                    established = await self._connect()
+                    link = await self._use_transport(link)
         finally:
-            established.transport.close()
+            link.established.transport.close()
 
-    async def _forward(self, established: Established, tun: TunDevice) -> None:
-        started_s = self._clock.monotonic_s()
+    async def _use_transport(self, link: Link) -> Link:
+        """Forward over the transport of ``link`` until there is a session over another one; returns that."""
+        option = link.option
         try:
-            await self._router.run(self._workers.create(established, tun))
-        except SessionEndedError as error:
-            self._log.warning("session ended, reconnecting", reason=str(error))
-        finally:
-            established.transport.close()
-        self._backoff.session_ended(self._clock.monotonic_s() - started_s)
-        await self._pause()
-
-    async def _connect(self) -> Established:
-        while True:
-            try:
-                return await self._attempt()
-            except DialForbiddenError:
-                raise
-            except (TransportError, HandshakeFailedError) as error:
-                self._log.warning("cannot connect, trying again", reason=str(error))
-            await self._pause()
-
-    async def _attempt(self) -> Established:
-        endpoints = await self._endpoints()
-        established = await first_to_answer([partial(self._attempt_at, endpoint) for endpoint in endpoints])
-        self._log.info("connected", server=str(established.transport.remote_endpoint))
-        return established
-
-    async def _attempt_at(self, endpoint: Endpoint) -> Established:
-        transport = await self._dialer.dial(endpoint)
-        try:
-            return await self._handshake.establish(transport)
+            async with self._tun_manager.open(option.profile, option.addresses) as tun:
+                self._log.info("tunnel is up", interface=tun.name, protocol=option.profile.protocol.value)
+                while link.option is option:
+                    link = await self._use_session(link, tun)
+                return link
         except BaseException:
-            transport.close()
+            link.established.transport.close()
             raise
 
-    async def _endpoints(self) -> list[Endpoint]:
-        # While the tunnel's routes are up and the tunnel is down, the resolver may be out of reach: then the
-        # addresses of the last successful look-up are the best that is known.
+    async def _use_session(self, link: Link, tun: TunDevice) -> Link:
+        """Forward until the session ends or a better transport works; returns the session to go on with."""
+        started_s = self._clock.monotonic_s()
+        network_changed = False
         try:
-            async with asyncio.timeout(self._profile.connect_timeout_ms / 1000):
-                self._known_endpoints = await self._dialer.resolve(self._profile)
-        except TransportError:
-            if not self._known_endpoints:
-                raise
-        except TimeoutError:
-            if not self._known_endpoints:
-                raise ResolutionError("the resolver does not answer: check the network and its DNS") from None
-        return self._known_endpoints
+            return await self._forward_or_ascend(link, tun)
+        except SessionEndedError as error:
+            self._log.warning("session ended, reconnecting", reason=str(error))
+            network_changed = isinstance(error, NetworkChangedError)
+        finally:
+            link.established.transport.close()
+        if network_changed:
+            self._backoff = ReconnectBackoff()
+        else:
+            self._backoff.session_ended(self._clock.monotonic_s() - started_s)
+            await self._pause()
+        return await self._connect(self._worked_first(link.option))
+
+    async def _forward_or_ascend(self, link: Link, tun: TunDevice) -> Link:
+        """Forward until a better transport works. Raises SessionEndedError, TunClosedError."""
+        worker = link.option.workers.create(link.established, tun)
+        forwarding = asyncio.ensure_future(self._forward(worker))
+        ascending = asyncio.ensure_future(
+            first_that_works_again(self._better_than(link.option), self._ascent_after_s)
+        )
+        try:
+            await asyncio.wait((forwarding, ascending), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await _abandon(forwarding, ascending)
+            if not ascending.cancelled() and not ascending.exception():
+                ascending.result().established.transport.close()
+            raise
+        await _abandon(forwarding, ascending)
+        if ascending.cancelled():
+            return forwarding.result()
+        reached = ascending.result()
+        self._log.info("a better transport works again", protocol=reached.option.profile.protocol.value)
+        return reached
+
+    async def _forward(self, worker: ProbingWorker) -> NoReturn:
+        """Drive ``worker`` until it raises; after each change of the network it tries the session."""
+        driving = asyncio.ensure_future(self._router.run(worker))
+        probing = asyncio.ensure_future(self._probe_after_changes(worker))
+        try:
+            [ended, *_], _ = await asyncio.wait((driving, probing), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _abandon(driving, probing)
+        ended.result()
+        raise AssertionError("neither of the two ends but by an exception")
+
+    async def _probe_after_changes(self, worker: ProbingWorker) -> NoReturn:
+        while True:
+            await self._changes.wait()
+            worker.probe()
+
+    async def _connect(self, order: Sequence[Dialling]) -> Link:
+        while True:
+            for dialling in order:
+                try:
+                    return await dialling.attempt()
+                except DialForbiddenError:
+                    raise
+                except (TransportError, HandshakeFailedError) as error:
+                    self._log.warning(
+                        "cannot connect, trying again",
+                        protocol=dialling.option.profile.protocol.value,
+                        reason=str(error),
+                    )
+            await self._pause()
+
+    def _better_than(self, option: TransportOption) -> list[Dialling]:
+        return list(takewhile(lambda dialling: dialling.option is not option, self._diallings))
+
+    def _worked_first(self, option: TransportOption) -> list[Dialling]:
+        return sorted(self._diallings, key=lambda dialling: dialling.option is not option)
 
     async def _pause(self) -> None:
+        """Wait until the next attempt is due, or until the network is another one and all may be well."""
         jitter = int.from_bytes(self._entropy.random_bytes(2)) / 0x1_0000
-        await asyncio.sleep(self._backoff.next_delay_s(jitter))
+        try:
+            async with asyncio.timeout(self._backoff.next_delay_s(jitter)):
+                await self._changes.wait()
+        except TimeoutError:
+            return
+        self._backoff = ReconnectBackoff()
+
+
+class _Unwatched:
+    """NetworkChanges that nobody sees."""
+
+    async def wait(self) -> None:
+        """Never returns."""
+        await asyncio.get_running_loop().create_future()
+
+
+async def _abandon(*tasks: asyncio.Future[Link] | asyncio.Future[NoReturn]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

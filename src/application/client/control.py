@@ -11,14 +11,18 @@ from application.runtime.entropy import Entropy
 from domain.packets.service import PING, ServicePacketType, type_of_untrusted
 from domain.rekey.client import ClientRekey
 from domain.rekey.effects import Effect
-from domain.session.datagram import OpenedBatch
 from domain.session.liveness import ClientLiveness, LivenessAction
+from domain.session.opened import OpenedBatch
 from domain.session.suspend import SuspendWatch
 
 # Ours: how soon after a resume the client notices it.
 SUSPEND_CHECK_S: Final = 1.0
 
 _KEEPALIVE: Final = frozenset({ServicePacketType.PING, ServicePacketType.PONG})
+
+
+class NetworkChangedError(SessionEndedError):
+    """The network is another one, and the session did not survive it: connecting anew need not wait."""
 
 
 class ClientControl:
@@ -46,6 +50,7 @@ class ClientControl:
         now_s = clock.monotonic_s()
         self._suspend = SuspendWatch(monotonic_s=now_s, boottime_s=clock.boottime_s())
         self._next_suspend_check_s = now_s + SUSPEND_CHECK_S
+        self._is_probing = False
 
     def observe(self, opened: OpenedBatch) -> None:
         """Take note of an opened batch, whose service packets are dealt with here."""
@@ -53,10 +58,17 @@ class ClientControl:
             return
         now_s = self._clock.monotonic_s()
         self._liveness.authenticated(now_s)
+        self._is_probing = False
         self._rekey.observe(opened.highest_epoch)
         for epoch, plaintext in opened.service:
             if type_of_untrusted(plaintext) not in _KEEPALIVE:
                 self._carry_out(self._rekey.receive(epoch, plaintext, now_s))
+
+    def probe(self) -> None:
+        """The network has changed: ask the server at once, and end the session soon if nothing is heard."""
+        self._liveness.probe(self._clock.monotonic_s())
+        self._is_probing = True
+        self.handle_timer()
 
     def handle_timer(self) -> None:
         """Whatever is due."""
@@ -65,6 +77,8 @@ class ClientControl:
         match self._liveness.handle_timer(now_s):
             case LivenessAction.SEND_PING:
                 self._egress.send_batch(self._crypto.seal([PING]))
+            case LivenessAction.DEAD if self._is_probing:
+                raise NetworkChangedError("the network has changed")
             case LivenessAction.DEAD:
                 raise SessionEndedError("nothing authentic came from the server for too long")
             case None:

@@ -5,19 +5,19 @@ from collections.abc import Sequence
 from application.client.control import ClientControl
 from application.network.connection.crypto import SessionCrypto
 from application.network.connection.egress import Egress
-from application.network.connection.transport import ClientTransport
+from application.network.connection.transport import ClientTransport, TransportError
 from application.network.routing.counters import TunnelCounters
 from application.network.routing.tun import TunDevice
-from application.network.routing.worker import BATCHES_PER_WAKEUP, SessionEndedError, Worker
-from application.network.udp.listener import UdpError
-from application.network.udp.packet import Packet
+from application.network.routing.worker import BATCHES_PER_WAKEUP, ProbingWorker, SessionEndedError
 from domain.addressing.sources import AllowedSources
+from domain.noise.primitives import Buffer
+from domain.session.nonce import SessionError
 
 
 class ClientWorker:
-    """Forwards between one TUN device and one established session.
+    """Forwards between one TUN device and one established session, whatever carries its frames.
 
-    ``packets`` are the receive buffers, one batch of them; their number is the batch size in both directions.
+    ``batch_size`` is how many packets are read from the device at a time.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class ClientWorker:
         crypto: SessionCrypto,
         control: ClientControl,
         sources: AllowedSources,
-        packets: Sequence[Packet],
+        batch_size: int,
         counters: TunnelCounters,
     ) -> None:
         self._tun = tun
@@ -38,7 +38,7 @@ class ClientWorker:
         self._crypto = crypto
         self._control = control
         self._sources = sources
-        self._packets = packets
+        self._batch_size = batch_size
         self._counters = counters
 
     def tun_fileno(self) -> int:
@@ -51,7 +51,7 @@ class ClientWorker:
 
     def handle_tun(self) -> None:
         """See Worker."""
-        limit = len(self._packets)
+        limit = self._batch_size
         for _ in range(BATCHES_PER_WAKEUP):
             packets = self._tun.read_batch(limit)
             if packets:
@@ -61,20 +61,22 @@ class ClientWorker:
 
     def handle_transport(self) -> None:
         """See Worker."""
-        limit = len(self._packets)
         for _ in range(BATCHES_PER_WAKEUP):
             try:
-                count = self._ingress.read_batch(self._packets)
-            except UdpError as error:
+                frames = self._ingress.read_frames()
+            except TransportError as error:
                 raise SessionEndedError(str(error)) from error
-            if count:
-                self._forward_in(self._packets[:count])
-            if count < limit:
+            if not frames:
                 return
+            self._forward_in(frames)
 
     def handle_timer(self) -> None:
         """See Worker."""
         self._control.handle_timer()
+
+    def probe(self) -> None:
+        """See ProbingWorker."""
+        self._control.probe()
 
     def next_deadline_s(self) -> float | None:
         """See Worker."""
@@ -82,6 +84,10 @@ class ClientWorker:
 
     def _forward_out(self, packets: list[bytes]) -> None:
         counters = self._counters
+        if not self._egress.has_room:
+            # Before sealing: a sealed frame of a stream cannot be left out any more.
+            counters.dropped_no_room += len(packets)
+            return
         admitted = self._sources.admitted(packets)
         counters.dropped_source += len(packets) - len(admitted)
         counters.packets_out += len(admitted)
@@ -89,17 +95,22 @@ class ClientWorker:
         if admitted:
             self._egress.send_batch(self._crypto.seal(admitted))
 
-    def _forward_in(self, received: Sequence[Packet]) -> None:
+    def _forward_in(self, frames: Sequence[Buffer]) -> None:
         counters = self._counters
-        frames = [packet.view[: packet.length] for packet in received if not packet.flags]
-        counters.dropped_truncated += len(received) - len(frames)
-        opened = self._crypto.open(frames)
-        counters.dropped_unauthentic += len(frames) - opened.authenticated
-        self._control.observe(opened)
-        if opened.packets:
-            counters.packets_in += len(opened.packets)
-            counters.bytes_in += sum(map(len, opened.packets))
-            self._tun.write_batch(opened.packets)
+        packets: list[bytes] = []
+        try:
+            while frames:
+                opened = self._crypto.open(frames)
+                counters.dropped_unauthentic += opened.consumed - opened.authenticated
+                self._control.observe(opened)
+                packets += opened.packets
+                frames = frames[opened.consumed :]
+        except SessionError as error:
+            raise SessionEndedError(str(error)) from error
+        if packets:
+            counters.packets_in += len(packets)
+            counters.bytes_in += sum(map(len, packets))
+            self._tun.write_batch(packets)
 
 
-_: type[Worker] = ClientWorker
+_: type[ProbingWorker] = ClientWorker

@@ -1,7 +1,8 @@
-"""The client's handshake over a datagram path."""
+"""The client's handshake over a path of any kind."""
 
 import asyncio
 from collections.abc import Callable
+from math import isfinite
 
 from application.network.connection.crypto import SessionCrypto
 from application.network.connection.handshake import Established, Handshake, HandshakeFailedError
@@ -14,36 +15,31 @@ from domain.noise.errors import HandshakeError
 from domain.noise.keys import EpochKeys, SessionId
 
 
-class DatagramHandshake:
-    """Drives one ``ClientHandshake`` machine per path until it has a session or the time is over."""
+class NoiseHandshake:
+    """Drives one ``ClientHandshake`` machine per path until it has a session.
+
+    ``machine`` makes one for the path's kind of delivery.
+    """
 
     def __init__(
         self,
         *,
         machine: Callable[[], ClientHandshake],
         crypto_for: Callable[[SessionId, EpochKeys], SessionCrypto],
-        timeout_s: float,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
         self._machine = machine
         self._crypto_for = crypto_for
-        self._timeout_s = timeout_s
         self._clock = clock
         self._entropy = entropy
 
     async def establish(self, transport: ClientTransport) -> Established:
         """See Handshake."""
         try:
-            async with asyncio.timeout(self._timeout_s):
-                result = await self._exchange(transport)
+            result = await self._exchange(transport)
         except HandshakeError as error:
             raise HandshakeFailedError(f"{transport.remote_endpoint}: {error}") from error
-        except TimeoutError:
-            raise HandshakeFailedError(
-                f"no valid answer from {transport.remote_endpoint} within {self._timeout_s:g} s: "
-                "check that the server runs there and that it knows this client's key"
-            ) from None
         return Established(
             transport=transport,
             crypto=self._crypto_for(result.session_id, result.keys),
@@ -57,9 +53,9 @@ class DatagramHandshake:
         random_bytes = self._entropy.random_bytes
         await transport.send_message(machine.start(self._clock.monotonic_s(), random_bytes))
         while True:
-            now_s = self._clock.monotonic_s()
+            pause_s = machine.next_deadline() - self._clock.monotonic_s()
             try:
-                async with asyncio.timeout(machine.next_deadline() - now_s):
+                async with asyncio.timeout(pause_s if isfinite(pause_s) else None):
                     message = await transport.receive_message()
             except TimeoutError:
                 await transport.send_message(machine.handle_timer(self._clock.monotonic_s(), random_bytes))
@@ -73,4 +69,4 @@ class DatagramHandshake:
                     pass
 
 
-_: type[Handshake] = DatagramHandshake
+_: type[Handshake] = NoiseHandshake

@@ -7,8 +7,8 @@ from application.runtime.entropy import Entropy
 from application.server.sessions import PeerSession
 from domain.packets.service import PONG, ServicePacketType, type_of_untrusted
 from domain.rekey.effects import Effect
-from domain.session.datagram import OpenedBatch
 from domain.session.identifiers import Epoch
+from domain.session.opened import OpenedBatch
 
 
 def attend(session: PeerSession, opened: OpenedBatch, highest_epoch: Epoch, entropy: Entropy) -> None:

@@ -1,56 +1,46 @@
 """A server's packets, both ways (design: one packet's way)."""
 
-import struct
 from collections.abc import Sequence
-from typing import Final
 
 from application.network.routing.counters import TunnelCounters
 from application.network.routing.tun import TunDevice
 from application.network.routing.worker import BATCHES_PER_WAKEUP, Worker
-from application.network.udp.batch import BatchIngress
-from application.network.udp.listener import UdpListener
-from application.network.udp.packet import Packet
-from application.network.udp.registration import Registration
 from application.runtime.clock import Clock
 from application.runtime.entropy import Entropy
 from application.runtime.log import EventLog
 from application.server.control import attend
+from application.server.reception import Arrival, Reception
 from application.server.sessions import PeerSession, SessionRepository
 from domain.addressing.endpoint import Endpoint
+from domain.noise.primitives import Buffer
 from domain.packets.ip import by_destination
-from domain.session.identifiers import ROUTE_ID_BYTES
 from domain.session.liveness import SERVER_REAPER_PERIOD_S
 from domain.session.nonce import SessionError
-
-_AT_ONCE_S: Final = 0.0  # a deadline that has always passed already
-_ROUTE_ID: Final = struct.Struct(f"{ROUTE_ID_BYTES}s")
+from domain.session.opened import OpenedBatch
 
 
 class ServerWorker:
-    """Forwards between one TUN device and all peers of one listener.
+    """Forwards between one TUN device and all peers of one listener, whatever carries their frames.
 
-    ``packets`` are the receive buffers, one batch of them; their number is the batch size in both directions.
+    ``batch_size`` is how many packets are read from the device at a time.
     """
 
     def __init__(
         self,
         *,
         tun: TunDevice,
-        listener: UdpListener,
+        reception: Reception,
         sessions: SessionRepository,
-        registration: Registration,
-        packets: Sequence[Packet],
+        batch_size: int,
         clock: Clock,
         entropy: Entropy,
         counters: TunnelCounters,
         log: EventLog,
     ) -> None:
         self._tun = tun
-        self._listener = listener
-        self._ingress: BatchIngress = listener.batch_ingress()
+        self._reception = reception
         self._sessions = sessions
-        self._registration = registration
-        self._packets = packets
+        self._batch_size = batch_size
         self._clock = clock
         self._entropy = entropy
         self._counters = counters
@@ -63,11 +53,11 @@ class ServerWorker:
 
     def transport_fileno(self) -> int:
         """See Worker."""
-        return self._listener.fileno()
+        return self._reception.fileno()
 
     def handle_tun(self) -> None:
         """See Worker."""
-        limit = len(self._packets)
+        limit = self._batch_size
         for _ in range(BATCHES_PER_WAKEUP):
             packets = self._tun.read_batch(limit)
             if packets:
@@ -77,19 +67,19 @@ class ServerWorker:
 
     def handle_transport(self) -> None:
         """See Worker."""
-        limit = len(self._packets)
-        for _ in range(BATCHES_PER_WAKEUP):
-            count = self._ingress.read_batch(self._packets)
-            if count:
-                self._forward_in(self._packets[:count])
-            if count < limit:
-                break
-        self._registration.work()
+        admitted: list[bytes] = []
+        now_s = self._clock.monotonic_s()
+        for arrival in self._reception.receive():
+            admitted += self._receive(arrival, now_s)
+        if admitted:
+            self._counters.packets_in += len(admitted)
+            self._counters.bytes_in += sum(map(len, admitted))
+            self._tun.write_batch(admitted)
 
     def handle_timer(self) -> None:
         """See Worker."""
-        self._registration.work()
         now_s = self._clock.monotonic_s()
+        self._reception.handle_timer(now_s)
         if now_s < self._next_reap_s:
             return
         self._next_reap_s = now_s + SERVER_REAPER_PERIOD_S
@@ -100,7 +90,7 @@ class ServerWorker:
 
     def next_deadline_s(self) -> float | None:
         """See Worker."""
-        return _AT_ONCE_S if self._registration.pending else self._next_reap_s
+        return min(self._next_reap_s, self._reception.next_deadline_s())
 
     def _forward_out(self, packets: list[bytes]) -> None:
         counters = self._counters
@@ -108,6 +98,11 @@ class ServerWorker:
         for destination, group in by_destination(packets).items():
             session = self._sessions.find_by_tunnel_address(destination)
             if session is None:
+                continue
+            if not session.egress.has_room:
+                # Before sealing: a sealed frame of a stream cannot be left out any more.
+                counters.dropped_no_room += len(group)
+                undeliverable -= len(group)
                 continue
             try:
                 session.egress.send_batch(session.crypto.seal(group))
@@ -119,62 +114,41 @@ class ServerWorker:
             counters.bytes_out += sum(map(len, group))
         counters.dropped_no_peer += undeliverable
 
-    def _forward_in(self, received: Sequence[Packet]) -> None:
+    def _receive(self, arrival: Arrival, now_s: float) -> list[bytes]:
+        session, frames, sources = arrival
         admitted: list[bytes] = []
-        now_s = self._clock.monotonic_s()
-        for route_id, group in self._by_route_id(received).items():
-            session = self._sessions.find_by_route_id(route_id)
-            if session is None:
-                self._registration.submit(group)
-            else:
-                admitted += self._receive(session, group, now_s)
-        if admitted:
-            self._counters.packets_in += len(admitted)
-            self._counters.bytes_in += sum(map(len, admitted))
-            self._tun.write_batch(admitted)
-
-    def _by_route_id(self, received: Sequence[Packet]) -> dict[bytes, list[Packet]]:
-        groups: dict[bytes, list[Packet]] = {}
-        unpack_from = _ROUTE_ID.unpack_from
-        for packet in received:
-            if packet.flags:
-                self._counters.dropped_truncated += 1
-            elif packet.length < ROUTE_ID_BYTES:
-                self._counters.dropped_unauthentic += 1
-            else:
-                (route_id,) = unpack_from(packet.data)
-                group = groups.get(route_id)
-                if group is None:
-                    groups[route_id] = [packet]
-                else:
-                    group.append(packet)
-        return groups
-
-    def _receive(self, session: PeerSession, group: list[Packet], now_s: float) -> list[bytes]:
         try:
-            return self._open(session, group, now_s)
+            while frames:
+                opened = self._open(session, frames, sources, now_s)
+                admitted += self._admitted(session, opened.packets)
+                frames = frames[opened.consumed :]
         except SessionError as error:
             self._give_up(session, error)
-            return []
+        return admitted
 
     def _give_up(self, session: PeerSession, error: SessionError) -> None:
         """End a session that cannot go on; the others do not notice."""
         self._sessions.remove(session)
-        self._log.error("session failed", client_id=session.peer.client_id, reason=str(error))
+        self._log.warning("session failed", client_id=session.peer.client_id, reason=str(error))
 
-    def _open(self, session: PeerSession, group: list[Packet], now_s: float) -> list[bytes]:
-        opened = session.crypto.open([packet.view[: packet.length] for packet in group])
-        self._counters.dropped_unauthentic += len(group) - opened.authenticated
+    def _open(
+        self, session: PeerSession, frames: Sequence[Buffer], sources: Sequence[Endpoint], now_s: float
+    ) -> OpenedBatch:
+        opened = session.crypto.open(frames)
+        self._counters.dropped_unauthentic += opened.consumed - opened.authenticated
         if opened.highest_epoch is None:
-            return []
+            return opened
         session.last_authenticated_s = now_s
         if not session.proven:
             self._prove(session)
         if opened.newest >= 0:
-            self._roam(session, group[opened.newest].endpoint)
+            self._roam(session, sources[opened.newest])
         attend(session, opened, opened.highest_epoch, self._entropy)
-        admitted = session.sources.admitted(opened.packets)
-        self._counters.dropped_source += len(opened.packets) - len(admitted)
+        return opened
+
+    def _admitted(self, session: PeerSession, packets: Sequence[bytes]) -> list[bytes]:
+        admitted = session.sources.admitted(packets)
+        self._counters.dropped_source += len(packets) - len(admitted)
         return admitted
 
     def _prove(self, session: PeerSession) -> None:

@@ -3,7 +3,8 @@
 Errors::
 
     GenerationError
-    └── NoFreeClientIdError    every number that fits the subnets is taken
+    ├── NoFreeClientIdError    every number that fits the subnets is taken
+    └── NotServedError         the server does not speak the protocol that was asked for
 
 ``ConfigurationError`` and ``HostUnknownError`` pass through. Whatever fails, nothing has been changed: the
 server's key pair, the IPv6 subnets and the new peer are stored in one step.
@@ -25,6 +26,7 @@ from domain.settings.host import parse_host
 from domain.settings.profile import (
     SMALLEST_IPV6_MTU_BYTES,
     ServerAddress,
+    TlsSettings,
     TransportProfile,
     TransportProtocol,
 )
@@ -49,6 +51,15 @@ class NoFreeClientIdError(GenerationError):
             f"all {last_client_id} client numbers that fit the tunnel subnets are taken; remove a peer or "
             f"give the enabled transports larger subnets"
         )
+
+
+class NotServedError(GenerationError):
+    """The server has no listener for ``protocol``; ``advice`` names the keys in its file that matter."""
+
+    def __init__(self, protocol: TransportProtocol, advice: str) -> None:
+        self.protocol = protocol
+        self.advice = advice
+        super().__init__(f"this server does not serve {protocol.value}; {advice}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +129,19 @@ class GenerateClient:
         self._primitives = primitives
         self._entropy = entropy
 
-    def generate(self, *, host: str | None = None, name: str | None = None) -> GeneratedClient:
+    def generate(
+        self,
+        *,
+        host: str | None = None,
+        name: str | None = None,
+        protocol: TransportProtocol | None = None,
+    ) -> GeneratedClient:
         """One new client.
 
         ``host`` is what the client connects to, None for the configured or detected address; ``name`` labels
-        the peer, None for ``client-<number>``. Raises NoFreeClientIdError, ConfigurationError, HostError,
-        HostUnknownError.
+        the peer, None for ``client-<number>``; ``protocol`` is what it connects with, None for the first that
+        is served of UDP, TCP and WebSocket. The others that are served are what it falls back to. Raises
+        NoFreeClientIdError, NotServedError, ConfigurationError, HostError, HostUnknownError.
         """
         before = self._configuration.load_or_create()
         host = host or before.host
@@ -131,6 +149,8 @@ class GenerateClient:
         keys = new_key_pair(self._primitives, self._entropy)
 
         def admit(settings: ServerSettings) -> ServerSettings:
+            if protocol is not None:
+                _require_served(settings, protocol)
             settings = with_server_keys(settings, self._primitives, self._entropy)
             if address.ipv6 is not None:
                 settings = _with_ipv6(settings)
@@ -149,7 +169,7 @@ class GenerateClient:
         )
         if added:
             notes.append(Ipv6SubnetsAdded(added))
-        return GeneratedClient(_client(after, address, keys), tuple(notes))
+        return GeneratedClient(_client(after, address, keys, protocol), tuple(notes))
 
 
 class EnsureServerKeys:
@@ -238,40 +258,64 @@ def _with_peer(settings: ServerSettings, public_key: bytes, name: str | None) ->
     )
 
 
-def _client(settings: ServerSettings, address: ServerAddress, keys: KeyPair) -> ClientSettings:
+def _client(
+    settings: ServerSettings, address: ServerAddress, keys: KeyPair, protocol: TransportProtocol | None
+) -> ClientSettings:
     """The settings of the peer with these keys; disabled transports are in them too."""
+    served = _served(settings)
+    protocol = protocol or served[0]
     peer = next(peer for peer in settings.peers if peer.public_key == keys.public)
     return ClientSettings(
         client_id=peer.client_id,
         tcp=_client_profile(TransportProtocol.TCP, settings.tcp, address),
         udp=_client_profile(TransportProtocol.UDP, settings.udp, address),
         ws=_client_profile(TransportProtocol.WS, settings.ws, address),
-        protocol=_preferred(settings),
+        protocol=protocol,
         server_public_key=settings.public_key,
         public_key=keys.public,
         private_key=keys.private,
+        fallbacks=tuple(other for other in served if other is not protocol),
     )
 
 
 def _client_profile(
     slot: TransportProtocol, profile: TransportProfile, address: ServerAddress
 ) -> TransportProfile:
+    """What only the server has to know, its certificate and its proxies, is left out."""
     mtu_bytes = profile.mtu_bytes
     if slot is TransportProtocol.UDP:
         mtu_bytes = min(mtu_bytes, UDP_CLIENT_MTU_BYTES)
     return replace(
         profile,
-        protocol=slot,
+        protocol=_websocket(profile) if slot is TransportProtocol.WS else slot,
         interface_name=SLOT_DEFAULTS[slot].client_interface,
         server=address,
         mtu_bytes=mtu_bytes,
         dns_v4=(),
         dns_v6=(),
+        tls=TlsSettings(),
+        trusted_proxies=(),
     )
 
 
-def _preferred(settings: ServerSettings) -> TransportProtocol:
-    for protocol in (TransportProtocol.UDP, TransportProtocol.TCP):
-        if protocol in settings.enabled:
-            return protocol
-    return TransportProtocol.WS
+def _served(settings: ServerSettings) -> tuple[TransportProtocol, ...]:
+    """What the listeners speak, the cheapest for a packet first; valid settings have one at least."""
+    order = (TransportProtocol.UDP, TransportProtocol.TCP, _websocket(settings.ws))
+    return tuple(protocol for protocol in order if protocol.slot in settings.enabled)
+
+
+def _websocket(profile: TransportProfile) -> TransportProtocol:
+    return TransportProtocol.WSS if profile.tls.serves else TransportProtocol.WS
+
+
+def _require_served(settings: ServerSettings, protocol: TransportProtocol) -> None:
+    if protocol in _served(settings):
+        return
+    advice = []
+    if protocol.slot not in settings.enabled:
+        advice.append(f"set Enable{protocol.slot.value} to true")
+    if protocol is TransportProtocol.WSS and not settings.ws.tls.serves:
+        advice.append("set CertificateFile and KeyFile in WSSettings.TLS")
+    if protocol is TransportProtocol.WS and settings.ws.tls.serves:
+        advice.append("ask for WSS or take CertificateFile and KeyFile out of WSSettings.TLS")
+    raise NotServedError(protocol, " and ".join(advice))

@@ -1,9 +1,10 @@
 """From message 1 to an indexed session (protocol specification 1.8, 2.5)."""
 
 from collections.abc import Callable
+from enum import Enum, auto
 
 from application.network.connection.crypto import SessionCrypto
-from application.network.connection.egress import RoamingEgress
+from application.network.connection.egress import PeerEgress
 from application.network.routing.counters import TunnelCounters
 from application.runtime.clock import Clock
 from application.runtime.entropy import Entropy
@@ -14,6 +15,13 @@ from domain.noise.server import Accepted, Challenge, HandshakeRejectedError, Ser
 from domain.rekey.server import ServerRekey
 from domain.session.identifiers import route_id_of
 from domain.settings.profile import TransportProfile
+
+
+class Verdict(Enum):
+    """What became of a first handshake message that made no session."""
+
+    REFUSED = auto()  # the sender hears nothing
+    CHALLENGED = auto()  # the sender was asked for a cookie
 
 
 class Registrar:
@@ -44,11 +52,11 @@ class Registrar:
         self._clock = clock
         self._counters = counters
 
-    def register(self, message_untrusted: bytes, egress: RoamingEgress) -> None:
+    def register(self, message_untrusted: bytes, egress: PeerEgress) -> PeerSession | Verdict:
         """Handle what may be a first handshake message, come from ``egress.endpoint``.
 
-        Whatever is not an acceptable message 1 meets silence and a counter: strangers learn nothing, and a
-        flood of them fills no log.
+        Returns the new session, message 2 sent and the session indexed, or why there is none. Whatever
+        is not an acceptable message 1 meets silence and a counter: strangers learn nothing.
         """
         now_s = self._clock.monotonic_s()
         try:
@@ -61,21 +69,22 @@ class Registrar:
             )
         except HandshakeRejectedError:
             self._counters.handshakes_refused += 1
-            return
+            return Verdict.REFUSED
         match outcome:
             case Challenge():
                 self._counters.handshakes_challenged += 1
-                egress.send_batch([outcome.reply])
+                egress.send_message(outcome.reply)
+                return Verdict.CHALLENGED
             case Accepted():
-                self._admit(outcome, egress, now_s)
+                return self._admit(outcome, egress, now_s)
 
-    def _admit(self, accepted: Accepted, egress: RoamingEgress, now_s: float) -> None:
+    def _admit(self, accepted: Accepted, egress: PeerEgress, now_s: float) -> PeerSession | Verdict:
         peer = accepted.peer
         try:
             addresses = client_addresses(self._profile.ipv4_subnet, self._profile.ipv6_subnet, peer.client_id)
         except AddressingError:
             self._counters.handshakes_refused += 1
-            return
+            return Verdict.REFUSED
         session = PeerSession(
             peer=peer,
             route_id=route_id_of(accepted.session_id),
@@ -86,5 +95,6 @@ class Registrar:
             now_s=now_s,
         )
         self._counters.handshakes_accepted += 1
-        egress.send_batch([accepted.message2])
+        egress.send_message(accepted.message2)
         self._sessions.add(session)
+        return session

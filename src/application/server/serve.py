@@ -2,54 +2,51 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from application.network.routing.router import Router
 from application.network.routing.tun import TunManager
-from application.network.routing.worker import ServerWorkerFactory
-from application.network.udp.listener import UdpListener
 from application.runtime.log import EventLog
 from application.server.follow import FollowConfiguration
+from application.server.reception import Reception, ServerWorkerFactory
+from domain.settings.profile import TransportProtocol
 
 
-class ServerTunnel(Protocol):
-    """One transport of the server."""
-
-    async def run(self) -> NoReturn:
-        """Serve until cancelled; cancelling undoes everything. Raises UdpError, TunError."""
-        ...
-
-
-class UdpServerTunnel:
-    """Serves all peers of one UDP listener."""
+class ServerTunnel:
+    """One transport of the server: a listener and the TUN device behind it."""
 
     def __init__(
         self,
         *,
-        open_listener: Callable[[], UdpListener],
+        protocol: TransportProtocol,
+        open_reception: Callable[[], Reception],
         tun_manager: TunManager,
         workers: ServerWorkerFactory,
         router: Router,
         log: EventLog,
     ) -> None:
-        self._open_listener = open_listener
+        self._protocol = protocol
+        self._open_reception = open_reception
         self._tun_manager = tun_manager
         self._workers = workers
         self._router = router
         self._log = log
 
     async def run(self) -> NoReturn:
-        """See ServerTunnel."""
+        """Serve until cancelled; cancelling undoes everything. Raises UdpError, TransportError, TunError."""
         # The port first: if another server has it, nothing on the host needs to be touched.
-        listener = self._open_listener()
+        reception = self._open_reception()
         try:
             async with self._tun_manager.open() as tun:
                 self._log.info(
-                    "listening", protocol="UDP", endpoint=str(listener.local_endpoint), interface=tun.name
+                    "listening",
+                    protocol=self._protocol.value,
+                    endpoint=str(reception.local_endpoint),
+                    interface=tun.name,
                 )
-                await self._router.run(self._workers.create(listener, tun))
+                await self._router.run(self._workers.create(reception, tun))
         finally:
-            listener.close()
+            reception.close()
 
 
 class Server:
@@ -63,7 +60,7 @@ class Server:
         self._follow = follow
 
     async def run(self) -> None:
-        """Serve until cancelled. Raises the UdpError or TunError of the first tunnel that failed."""
+        """Serve until cancelled. Raises the error of the first tunnel that failed."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow.run())

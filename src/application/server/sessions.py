@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from application.network.connection.crypto import SessionCrypto
-from application.network.connection.egress import RoamingEgress
+from application.network.connection.egress import Egress, PeerEgress
 from domain.addressing.peers import Peer
 from domain.addressing.sources import AllowedSources
 from domain.addressing.tunnel import TunnelAddresses
@@ -44,7 +44,7 @@ class PeerSession:
         route_id: RouteId,
         addresses: TunnelAddresses,
         crypto: SessionCrypto,
-        egress: RoamingEgress,
+        egress: PeerEgress,
         rekey: ServerRekey,
         now_s: float,
     ) -> None:
@@ -63,7 +63,9 @@ class PeerSession:
 
 
 class SessionRepository:
-    """Finds a session by route id or by tunnel address in one dictionary look-up.
+    """Finds a session by what its frames came with (a route id, a connection) or by tunnel address.
+
+    Each is one dictionary look-up.
 
     A new session of a peer that has one already waits until its first authenticated frame arrives
     (``prove``): only the holder of the private key can send that, so a replayed message 1 evicts nobody.
@@ -73,6 +75,7 @@ class SessionRepository:
 
     def __init__(self) -> None:
         self._by_route: dict[bytes, PeerSession] = {}
+        self._by_egress: dict[Egress, PeerSession] = {}
         self._by_address: dict[bytes, PeerSession] = {}
         self._by_key: dict[bytes, list[PeerSession]] = {}
 
@@ -85,6 +88,10 @@ class SessionRepository:
     def find_by_route_id(self, route_id: bytes) -> PeerSession | None:
         """The session that datagrams with this route id belong to, proven or not."""
         return self._by_route.get(route_id)
+
+    def find_by_egress(self, egress: Egress) -> PeerSession | None:
+        """The session that answers through ``egress``, proven or not: the owner of a stream's frames."""
+        return self._by_egress.get(egress)
 
     def find_by_tunnel_address(self, address: bytes) -> PeerSession | None:
         """The session that this inner address, 4 or 16 raw bytes, leads to."""
@@ -101,6 +108,7 @@ class SessionRepository:
             self.remove(waiting[0])
         self._by_key.setdefault(session.peer.public_key, []).append(session)
         self._by_route[session.route_id] = session
+        self._by_egress[session.egress] = session
         if all(raw not in self._by_address for raw in _raw_addresses(session)):
             self._take_addresses(session)
 
@@ -133,6 +141,7 @@ class SessionRepository:
             del self._by_key[session.peer.public_key]
         if self._by_route.get(session.route_id) is session:
             del self._by_route[session.route_id]
+        del self._by_egress[session.egress]
         for raw in _raw_addresses(session):
             if self._by_address.get(raw) is session:
                 del self._by_address[raw]

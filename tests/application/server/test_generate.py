@@ -11,17 +11,20 @@ from application.server.generate import (
     GeneratedClient,
     Ipv6SubnetsAdded,
     NoFreeClientIdError,
+    NotServedError,
     PrivateHostDetected,
     ServerKeysCreated,
 )
 from domain.addressing.peers import Peer
-from domain.settings.profile import ServerAddress, TransportProtocol
+from domain.settings.profile import ServerAddress, TlsSettings, TransportProtocol
 from domain.settings.server import ServerSettings
 from domain.settings.validation import validate_client
 from tests.adapters.configuration import KnownHost, MemoryServerConfiguration
 from tests.adapters.entropy import SeededEntropy
 from tests.adapters.primitives import PlainPrimitives
-from tests.domain.settings.samples import ALL_TRANSPORTS, a_server, public_key_of, with_ipv6
+from tests.domain.settings.samples import a_server, public_key_of, with_ipv6
+
+UDP, TCP, WS, WSS = TransportProtocol
 
 PUBLIC_HOST = ServerAddress(ipv4=IPv4Address("8.8.4.4"))
 DUAL_HOST = ServerAddress(ipv4=IPv4Address("8.8.4.4"), ipv6=IPv6Address("2001:4860::1"))
@@ -40,6 +43,15 @@ def generate(
     validate_client(generated.settings, public_key_of)
     assert configuration.replacements == 1
     return generated, configuration.load()
+
+
+def serving(*slots: TransportProtocol, tls: bool = False) -> ServerSettings:
+    """A server with these listeners; with ``tls`` its WebSocket has a certificate."""
+    server = replace(a_server(), enabled=frozenset(slots))
+    if not tls:
+        return server
+    certificate = TlsSettings(certificate_file="/etc/tungo/cert.pem", key_file="/etc/tungo/key.pem")
+    return replace(server, ws=replace(server.ws, tls=certificate))
 
 
 def with_ids(*client_ids: int) -> ServerSettings:
@@ -162,20 +174,100 @@ def test_a_client_over_udp_has_an_mtu_that_fits_the_path_and_never_more_than_the
     client = generate(server)[0].settings
     assert client.udp.mtu_bytes == udp_mtu_bytes
     assert client.tcp.mtu_bytes == server_mtu_bytes
+    assert client.ws.mtu_bytes == 1500
 
 
 @pytest.mark.parametrize(
-    ("enabled", "protocol"),
+    ("server", "protocols"),
     [
-        (ALL_TRANSPORTS, TransportProtocol.UDP),
-        ({TransportProtocol.TCP, TransportProtocol.WS}, TransportProtocol.TCP),
-        ({TransportProtocol.WS}, TransportProtocol.WS),
+        (serving(UDP, TCP, WS), (UDP, TCP, WS)),
+        (serving(UDP, TCP, WS, tls=True), (UDP, TCP, WSS)),
+        (serving(TCP, WS), (TCP, WS)),
+        (serving(UDP, WS), (UDP, WS)),
+        (serving(UDP), (UDP,)),
+        (serving(WS), (WS,)),
+        (serving(WS, tls=True), (WSS,)),
     ],
 )
-def test_the_client_uses_udp_before_tcp_before_websocket(
-    enabled: frozenset[TransportProtocol], protocol: TransportProtocol
+def test_the_client_uses_udp_before_tcp_before_websocket_and_falls_back_to_the_rest(
+    server: ServerSettings, protocols: tuple[TransportProtocol, ...]
 ) -> None:
-    assert generate(replace(a_server(), enabled=frozenset(enabled)))[0].settings.protocol is protocol
+    assert generate(server)[0].settings.protocols == protocols
+
+
+@pytest.mark.parametrize(
+    ("protocol", "tls", "protocols"),
+    [
+        (UDP, False, (UDP, TCP, WS)),
+        (TCP, False, (TCP, UDP, WS)),
+        (WS, False, (WS, UDP, TCP)),
+        (WSS, True, (WSS, UDP, TCP)),
+        (TCP, True, (TCP, UDP, WSS)),
+    ],
+)
+def test_the_protocol_that_was_asked_for_comes_first(
+    protocol: TransportProtocol, tls: bool, protocols: tuple[TransportProtocol, ...]
+) -> None:
+    configuration = MemoryServerConfiguration(serving(UDP, TCP, WS, tls=tls))
+    client = generator(configuration, PUBLIC_HOST).generate(protocol=protocol).settings
+    assert client.protocols == protocols
+    validate_client(client, public_key_of)
+
+
+@pytest.mark.parametrize(
+    ("server", "protocol", "sentence"),
+    [
+        (serving(TCP), UDP, "this server does not serve UDP; set EnableUDP to true"),
+        (serving(UDP), TCP, "this server does not serve TCP; set EnableTCP to true"),
+        (serving(UDP, tls=True), WSS, "this server does not serve WSS; set EnableWS to true"),
+        (
+            serving(UDP),
+            WSS,
+            (
+                "this server does not serve WSS; set EnableWS to true "
+                "and set CertificateFile and KeyFile in WSSettings.TLS"
+            ),
+        ),
+        (
+            serving(WS),
+            WSS,
+            "this server does not serve WSS; set CertificateFile and KeyFile in WSSettings.TLS",
+        ),
+        (
+            serving(WS, tls=True),
+            WS,
+            (
+                "this server does not serve WS; ask for WSS "
+                "or take CertificateFile and KeyFile out of WSSettings.TLS"
+            ),
+        ),
+    ],
+)
+def test_a_protocol_that_is_not_served_is_refused_with_what_to_set_and_changes_nothing(
+    server: ServerSettings, protocol: TransportProtocol, sentence: str
+) -> None:
+    configuration = MemoryServerConfiguration(server)
+    with pytest.raises(NotServedError) as caught:
+        generator(configuration, PUBLIC_HOST).generate(protocol=protocol)
+    assert str(caught.value) == sentence
+    assert caught.value.protocol is protocol
+    assert configuration.replacements == 0
+
+
+def test_what_only_the_server_has_to_know_is_not_given_to_clients() -> None:
+    server = serving(UDP, TCP, WS, tls=True)
+    proxies = (IPv4Network("127.0.0.1/32"),)
+    server = replace(
+        server,
+        tcp=replace(server.tcp, trusted_proxies=proxies),
+        ws=replace(server.ws, trusted_proxies=proxies, protocol=WSS),
+    )
+    client = generate(server)[0].settings
+    assert [(profile.tls, profile.trusted_proxies) for _, profile in client.slots] == [
+        (TlsSettings(), ())
+    ] * 3
+    assert client.ws.protocol is WSS
+    assert client.ws.port == server.ws.port
 
 
 def test_a_client_has_the_servers_subnets_and_its_own_interface_names() -> None:

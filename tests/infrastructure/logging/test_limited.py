@@ -1,6 +1,6 @@
 """A peer that can cause records cannot cause many."""
 
-from infrastructure.logging.limited import BURST, RECORDS_PER_S, LimitedEventLog
+from infrastructure.logging.limited import BURST, RECORDS_PER_S, STRANGER_PERIOD_S, LimitedEventLog
 from tests.adapters.clock import FakeClock
 from tests.adapters.log import RememberingLog
 
@@ -47,3 +47,23 @@ def test_errors_are_never_held_back() -> None:
     for _ in range(1000):
         log.error("the changed configuration is not used")
     assert len(inner.events) == 1000
+
+
+def test_a_stranger_is_told_of_once_a_minute_and_others_are_still_told_of() -> None:
+    inner, clock = RememberingLog(), FakeClock()
+    log = LimitedEventLog(inner, clock)
+    for _ in range(5):
+        log.info("connection ended", source="192.0.2.1", reason="x")
+    log.info("connection ended", source="192.0.2.2", reason="x")
+    assert [event.fields["source"] for event in inner.events] == ["192.0.2.1", "192.0.2.2"]
+    clock.advance(STRANGER_PERIOD_S)
+    log.info("connection ended", source="192.0.2.1", reason="x")
+    assert len(inner.events) == 3
+
+
+def test_a_thousand_strangers_share_one_budget() -> None:
+    inner = RememberingLog()
+    log = LimitedEventLog(inner, FakeClock())
+    for number in range(10_000):
+        log.info("connection ended", source=f"2001:db8::{number:x}", reason="x")
+    assert len(inner.events) == BURST

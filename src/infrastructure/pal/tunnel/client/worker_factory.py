@@ -7,25 +7,23 @@ from application.client.forward import ClientWorker
 from application.network.connection.handshake import Established
 from application.network.routing.counters import TunnelCounters
 from application.network.routing.tun import TunDevice
-from application.network.routing.worker import ClientWorkerFactory, Worker
+from application.network.routing.worker import ClientWorkerFactory, ProbingWorker
 from application.runtime.clock import Clock
 from application.runtime.entropy import Entropy
 from domain.addressing.sources import AllowedSources
 from domain.addressing.tunnel import TunnelAddresses
 from domain.rekey.client import ClientRekey
 from domain.session.liveness import ClientLiveness
-from infrastructure.network.udp.buffers import DatagramBuffer
-from infrastructure.tunnel.sizes import BATCH_SIZE, datagram_buffer_bytes
+from infrastructure.tunnel.sizes import BATCH_SIZE
 
 
 class PalClientWorkerFactory:
-    """Owns the receive buffers, which every session of the client uses in turn."""
+    """Gives each session its control plane, for one of the client's transports."""
 
     def __init__(
         self,
         *,
         addresses: TunnelAddresses,
-        mtu_bytes: int,
         rekey_for: Callable[[Established], ClientRekey],
         clock: Clock,
         entropy: Entropy,
@@ -36,9 +34,8 @@ class PalClientWorkerFactory:
         self._clock = clock
         self._entropy = entropy
         self._counters = counters
-        self._packets = DatagramBuffer.allocate(BATCH_SIZE, datagram_buffer_bytes(mtu_bytes))
 
-    def create(self, established: Established, tun: TunDevice) -> Worker:
+    def create(self, established: Established, tun: TunDevice) -> ProbingWorker:
         """See ClientWorkerFactory."""
         ipv6 = self._addresses.ipv6
         return ClientWorker(
@@ -54,7 +51,7 @@ class PalClientWorkerFactory:
                 entropy=self._entropy,
             ),
             sources=AllowedSources(self._addresses.ipv4.ip, ipv6.ip if ipv6 else None),
-            packets=self._packets,
+            batch_size=BATCH_SIZE,
             counters=self._counters,
         )
 

@@ -1,0 +1,107 @@
+"""Reception over datagrams: one socket for all, the sender told by the route id (specification 2.2, 2.5)."""
+
+import math
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from application.network.routing.counters import TunnelCounters
+from application.network.routing.worker import BATCHES_PER_WAKEUP
+from application.network.udp.batch import BatchIngress
+from application.network.udp.listener import UdpListener
+from application.network.udp.packet import Packet
+from application.network.udp.registration import Registration
+from application.server.reception import Arrival, Reception
+from application.server.sessions import SessionRepository
+from domain.addressing.endpoint import Endpoint
+from domain.session.identifiers import ROUTE_ID_BYTES
+
+_AT_ONCE_S: Final = 0.0  # a deadline that has always passed already
+_ROUTE_ID: Final = struct.Struct(f"{ROUTE_ID_BYTES}s")
+
+
+class DatagramReception:
+    """Sorts datagrams by session, one dictionary look-up per session and batch.
+
+    ``packets`` are the receive buffers, one batch of them.
+    """
+
+    def __init__(
+        self,
+        *,
+        listener: UdpListener,
+        sessions: SessionRepository,
+        registration: Registration,
+        packets: Sequence[Packet],
+        counters: TunnelCounters,
+    ) -> None:
+        self._listener = listener
+        self._ingress: BatchIngress = listener.batch_ingress()
+        self._sessions = sessions
+        self._registration = registration
+        self._packets = packets
+        self._counters = counters
+
+    @property
+    def local_endpoint(self) -> Endpoint:
+        """See Reception."""
+        return self._listener.local_endpoint
+
+    def fileno(self) -> int:
+        """See Reception."""
+        return self._listener.fileno()
+
+    def receive(self) -> Iterator[Arrival]:
+        """See Reception."""
+        limit = len(self._packets)
+        for _ in range(BATCHES_PER_WAKEUP):
+            count = self._ingress.read_batch(self._packets)
+            if count:
+                yield from self._arrivals(self._packets[:count])
+            if count < limit:
+                break
+        self._registration.work()
+
+    def handle_timer(self, now_s: float) -> None:  # noqa: ARG002 - how long strangers wait, the registration knows
+        """See Reception."""
+        self._registration.work()
+
+    def next_deadline_s(self) -> float:
+        """See Reception."""
+        return _AT_ONCE_S if self._registration.pending else math.inf
+
+    def close(self) -> None:
+        """See Reception."""
+        self._listener.close()
+
+    def _arrivals(self, received: Sequence[Packet]) -> Iterator[Arrival]:
+        for route_id, group in self._by_route_id(received).items():
+            session = self._sessions.find_by_route_id(route_id)
+            if session is None:
+                self._registration.submit(group)
+            else:
+                yield Arrival(
+                    session,
+                    [packet.view[: packet.length] for packet in group],
+                    [packet.endpoint for packet in group],
+                )
+
+    def _by_route_id(self, received: Sequence[Packet]) -> dict[bytes, list[Packet]]:
+        groups: dict[bytes, list[Packet]] = {}
+        unpack_from = _ROUTE_ID.unpack_from
+        for packet in received:
+            if packet.flags:
+                self._counters.dropped_truncated += 1
+            elif packet.length < ROUTE_ID_BYTES:
+                self._counters.dropped_unauthentic += 1
+            else:
+                (route_id,) = unpack_from(packet.data)
+                group = groups.get(route_id)
+                if group is None:
+                    groups[route_id] = [packet]
+                else:
+                    group.append(packet)
+        return groups
+
+
+_: type[Reception] = DatagramReception
