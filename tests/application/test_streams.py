@@ -151,7 +151,7 @@ def test_a_revoked_client_loses_its_connection_at_once() -> None:
     bed = StreamBed(count=2)
     access = AccessControl(handshake=bed.server.handshake, sessions=[bed.server.sessions], log=bed.server.log)
     (kept,) = [session.peer for session in bed.server.sessions if session.peer.client_id == 2]
-    access.replace(AccessList([kept]))
+    asyncio.run(access.replace(AccessList([kept])))
     assert is_over(bed.clients[0].transport.end)
     assert not is_over(bed.clients[1].transport.end)
 

@@ -7,19 +7,26 @@ from domain.addressing.tunnel import TunnelAddresses, client_addresses
 from domain.noise.keys import KeyPair
 from domain.rekey.rules import REKEY_INTERVAL_S
 from domain.settings.profile import TransportProfile, TransportProtocol
+from domain.settings.routing import DEFAULT_ROUTING, TunnelRouting
 
 # The protocol's (specification 5.1).
 DEFAULT_REKEY_INTERVAL_S: Final = int(REKEY_INTERVAL_S)
 # Ours: keys that live for more than a day are keys that are never changed.
 LONGEST_REKEY_INTERVAL_S: Final = 24 * 60 * 60
+# Ours: long enough that looking costs nothing, short enough that a network that blocked for a moment is
+# forgotten soon.
+DEFAULT_FALLBACK_RETRY_S: Final = 60
+LONGEST_FALLBACK_RETRY_S: Final = 24 * 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
     """A client's configuration.
 
-    ``protocol`` selects the profile in use; the two others are carried along and not examined. ``client_id``
-    must equal the server's entry for ``public_key``, or every packet is dropped there. Keys are 32 bytes.
+    ``protocol`` is what the client connects with, ``fallbacks`` what it tries after that, in this order, when
+    no handshake gets through; the profiles of the others are carried along and not examined. On a fallback,
+    ``fallback_retry_s`` is how soon the better ones are first tried again. ``client_id`` must equal the
+    server's entry for ``public_key``, or every packet is dropped there. Keys are 32 bytes.
     ``rekey_interval_s`` is how long a session keeps its keys; the Go program has it fixed.
     """
 
@@ -32,6 +39,9 @@ class ClientSettings:
     public_key: bytes
     private_key: bytes = field(repr=False)
     rekey_interval_s: int = DEFAULT_REKEY_INTERVAL_S
+    fallbacks: tuple[TransportProtocol, ...] = ()
+    fallback_retry_s: int = DEFAULT_FALLBACK_RETRY_S
+    routing: TunnelRouting = DEFAULT_ROUTING
 
     @property
     def key_pair(self) -> KeyPair:
@@ -48,16 +58,28 @@ class ClientSettings:
         )
 
     @property
-    def active_slot(self) -> TransportProtocol:
-        """The slot in use; WS and WSS share one."""
-        return TransportProtocol.WS if self.protocol is TransportProtocol.WSS else self.protocol
+    def protocols(self) -> tuple[TransportProtocol, ...]:
+        """What to connect with, the best first."""
+        return (self.protocol, *self.fallbacks)
+
+    def profile_of(self, protocol: TransportProtocol) -> TransportProfile:
+        """The profile of ``protocol``, with ``protocol`` in it: what it says itself is not asked."""
+        return replace(dict(self.slots)[protocol.slot], protocol=protocol)
+
+    def addresses_of(self, protocol: TransportProtocol) -> TunnelAddresses:
+        """This client's addresses in the tunnel of ``protocol``.
+
+        ClientIdError if it has none, never for one of ``protocols`` in valid settings.
+        """
+        profile = self.profile_of(protocol)
+        return client_addresses(profile.ipv4_subnet, profile.ipv6_subnet, self.client_id)
 
     @property
     def active(self) -> TransportProfile:
-        """The profile in use, with ``protocol``: what the profile itself says about it is not asked."""
-        return replace(dict(self.slots)[self.active_slot], protocol=self.protocol)
+        """The profile of ``protocol``."""
+        return self.profile_of(self.protocol)
 
     @property
     def addresses(self) -> TunnelAddresses:
-        """This client's addresses in the tunnel; ClientIdError if it has none, never for valid settings."""
-        return client_addresses(self.active.ipv4_subnet, self.active.ipv6_subnet, self.client_id)
+        """The addresses in the tunnel of ``protocol``."""
+        return self.addresses_of(self.protocol)

@@ -1,4 +1,7 @@
-"""One transport's settings, the same on both ends (platform specification 2.1, 4.2 and 5)."""
+"""One transport's settings, the same on both ends (platform specification 2.1, 4.2 and 5).
+
+``TlsSettings`` and ``trusted_proxies`` are ours; the Go program does not know them and leaves them alone.
+"""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -21,6 +24,11 @@ class TransportProtocol(Enum):
     WS = "WS"
     WSS = "WSS"
 
+    @property
+    def slot(self) -> "TransportProtocol":
+        """The profile that it uses: its own, but WSS that of WS."""
+        return TransportProtocol.WS if self is TransportProtocol.WSS else self
+
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
@@ -39,11 +47,39 @@ class ServerAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """How a WebSocket speaks TLS; None is what is not set. Paths are absolute.
+
+    A client trusts ``ca_file`` (PEM) instead of the system's roots, or the one certificate whose SHA-256 (of
+    the DER, 32 bytes) is ``pinned_certificate`` and then no authority at all. ``server_name`` takes the place
+    of the server's domain in SNI and in the check of the certificate. A server shows ``certificate_file``
+    (PEM, with the chain), whose key is in ``key_file``; valid settings have both or neither.
+    """
+
+    ca_file: str | None = None
+    pinned_certificate: bytes | None = None
+    server_name: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+
+    def __bool__(self) -> bool:
+        """Whether anything is set."""
+        return self != TlsSettings()
+
+    @property
+    def serves(self) -> bool:
+        """Whether a server with these settings speaks TLS itself; otherwise it listens in clear."""
+        return self.certificate_file is not None and self.key_file is not None
+
+
+@dataclass(frozen=True, slots=True)
 class TransportProfile:
     """The settings of one transport. The interface's own addresses are derived, never stored.
 
     ``ipv6_subnet`` is None where the tunnel carries IPv4 only. ``port`` 0 occurs with WSS alone
     and means 443. The resolvers are those that the client's tunnel offers; they may be empty.
+    ``trusted_proxies`` are those of a server: only to a connection from there it believes what a PROXY or
+    X-Forwarded-For header says about the client's address.
     """
 
     protocol: TransportProtocol
@@ -56,6 +92,8 @@ class TransportProfile:
     dial_timeout_ms: int
     dns_v4: tuple[IPv4Address, ...] = ()
     dns_v6: tuple[IPv6Address, ...] = ()
+    tls: TlsSettings = TlsSettings()
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
 
     @property
     def interface_mtu_bytes(self) -> int:

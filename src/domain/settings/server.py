@@ -14,6 +14,10 @@ class ServerSettings:
     ``enabled`` holds the slots that listen: some of TCP, UDP and WS. ``host`` is the public address or
     name that generated clients get, empty for detection. The keys are 32 bytes each, or both empty before
     the first start. ``client_counter`` is for the Go program, which counts clients up from it.
+
+    The last two are ours. With ``client_isolation`` no client reaches another one, over whichever transports
+    they are connected. Without ``nat`` what clients send on keeps their tunnel addresses, for whoever has the
+    tunnel subnets routed to the server.
     """
 
     tcp: TransportProfile
@@ -25,6 +29,8 @@ class ServerSettings:
     private_key: bytes = field(repr=False)
     client_counter: int
     peers: tuple[Peer, ...]
+    client_isolation: bool = False
+    nat: bool = True
 
     @property
     def key_pair(self) -> KeyPair:

@@ -29,6 +29,10 @@ class Changing(MemoryServerConfiguration):
             raise ConfigurationError("server.json is not JSON")
         return super().load()
 
+    def set_port(self, port: int) -> None:
+        settings = self.load()
+        self._settings = replace(settings, udp=replace(settings.udp, port=port))
+
     def set_peers(self, peers: list[Peer]) -> None:
         self._settings = replace(default_server_settings(), peers=tuple(peers))
 
@@ -51,6 +55,7 @@ class Following:
         async def run() -> None:
             changes = AnnouncedChanges()
             follow = FollowConfiguration(
+                running=default_server_settings(),
                 configuration=self.configuration,
                 changes=changes,
                 access=self.access,
@@ -138,6 +143,7 @@ def test_a_change_during_the_start_is_not_missed() -> None:
 
     async def run() -> None:
         follow = FollowConfiguration(
+            running=default_server_settings(),
             configuration=following.configuration,
             changes=AnnouncedChanges(),
             access=following.access,
@@ -152,3 +158,14 @@ def test_a_change_during_the_start_is_not_missed() -> None:
     asyncio.run(run())
     assert following.connected() == [1]
     assert not following.bed.server.handshake.access_list.admits(second)
+
+
+def test_what_needs_a_restart_is_said_by_name_and_the_way_back_too() -> None:
+    following = Following()
+    following.after(
+        lambda: following.configuration.set_port(9999),
+        "changed settings take effect when the server is restarted",
+    )
+    (event,) = [event for event in following.bed.server.log.events if event.level == "warning"]
+    assert event.fields == {"keys": "UDPSettings.Port"}
+    assert following.connected() == [1, 2]

@@ -8,7 +8,7 @@ import pytest
 from domain.addressing.peers import Peer
 from domain.addressing.tunnel import ClientIdError
 from domain.settings.defaults import SLOT_DEFAULTS, default_server_settings
-from domain.settings.profile import ServerAddress, TransportProtocol
+from domain.settings.profile import ServerAddress, TlsSettings, TransportProtocol
 from tests.domain.settings.samples import CLIENT_PRIVATE_KEY, a_client, a_server, with_ipv6
 
 
@@ -80,6 +80,49 @@ def test_the_protocol_selects_the_active_profile_and_overrides_the_one_inside(
     assert (
         active.interface_name == {"udp": client.udp, "tcp": client.tcp, "ws": client.ws}[slot].interface_name
     )
+
+
+def test_the_fallbacks_come_after_the_protocol() -> None:
+    client = a_client()
+    assert client.protocols == (TransportProtocol.UDP,)
+    fallbacks = (TransportProtocol.WSS, TransportProtocol.TCP)
+    assert replace(client, fallbacks=fallbacks).protocols == (TransportProtocol.UDP, *fallbacks)
+
+
+def test_every_protocol_has_a_profile_and_addresses_of_its_own_and_wss_those_of_ws() -> None:
+    client = a_client()
+    found = [
+        (profile.protocol, profile.interface_name, str(client.addresses_of(protocol).ipv4))
+        for protocol in TransportProtocol
+        for profile in [client.profile_of(protocol)]
+    ]
+    assert found == [
+        (TransportProtocol.UDP, "c_udptun0", "10.0.1.2/24"),
+        (TransportProtocol.TCP, "c_tcptun0", "10.0.0.2/24"),
+        (TransportProtocol.WS, "c_wstun0", "10.0.2.2/24"),
+        (TransportProtocol.WSS, "c_wstun0", "10.0.2.2/24"),
+    ]
+
+
+def test_a_server_speaks_tls_itself_only_with_a_certificate_and_its_key() -> None:
+    assert not TlsSettings().serves
+    assert not TlsSettings(ca_file="/ca.pem", key_file="/key.pem").serves
+    assert TlsSettings(certificate_file="/cert.pem", key_file="/key.pem").serves
+
+
+@pytest.mark.parametrize(
+    "tls",
+    [
+        TlsSettings(ca_file="/ca.pem"),
+        TlsSettings(pinned_certificate=b""),
+        TlsSettings(server_name="a"),
+        TlsSettings(certificate_file="/cert.pem"),
+        TlsSettings(key_file="/key.pem"),
+    ],
+)
+def test_tls_settings_are_true_when_anything_is_set(tls: TlsSettings) -> None:
+    assert tls
+    assert not TlsSettings()
 
 
 def test_a_client_knows_its_addresses() -> None:

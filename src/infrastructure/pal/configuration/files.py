@@ -1,7 +1,9 @@
 """Where configurations are kept, and reading their text and JSON; every failure says what to do."""
 
 import json
+import math
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,9 @@ from application.runtime.configuration import ConfigurationError, ConfigurationM
 DEFAULT_FOLDER: Final = Path("/etc/tungo")
 SERVER_FILE_NAME: Final = "server_configuration.json"
 CLIENT_FILE_NAME: Final = "client_configuration.json"
+
+# An escape of half a surrogate pair; the other half may stand beside it, and then the two are a character.
+_MAY_BE_HALF_A_CHARACTER: Final = re.compile(r"\\u[dD][89abAB]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,16 @@ class ConfigurationFolder:
     def client_file(self) -> Path:
         """The active client configuration."""
         return self.path / CLIENT_FILE_NAME
+
+
+def folder_of(path: Path) -> Path:
+    """Where relative paths in the file ``path`` begin; absolute, and of a link that of the file itself."""
+    return Path(os.path.realpath(path)).parent
+
+
+def path_in(folder: Path, written: str) -> str | None:
+    """The path that a file in ``folder`` means by ``written``; None if it says nothing."""
+    return str(folder / written) if written else None
 
 
 def read_text(path: Path, *, if_missing: str) -> str:
@@ -66,9 +81,13 @@ def parse_json(text_untrusted: str, source: str) -> dict[str, object]:
     if not text_untrusted.strip():
         raise ConfigurationError(f"{source} is empty; restore it from a backup.")
     try:
-        document: object = json.loads(text_untrusted, parse_constant=_refuse_constant)
         # What cannot be written again as JSON in UTF-8 (half a surrogate pair, 1e999) is not taken in either.
-        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+        text_untrusted.encode()
+        document: object = json.loads(
+            text_untrusted, parse_constant=_refuse_constant, parse_float=_finite_float
+        )
+        if _MAY_BE_HALF_A_CHARACTER.search(text_untrusted):
+            json.dumps(document, ensure_ascii=False).encode()
     except json.JSONDecodeError as exc:
         raise ConfigurationError(
             f"{source} is not JSON: {exc.msg} at line {exc.lineno}, column {exc.colno}; correct it there or "
@@ -86,3 +105,10 @@ def parse_json(text_untrusted: str, source: str) -> dict[str, object]:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite_float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large")
+    return number

@@ -66,6 +66,11 @@ def replace_file(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
+def backup_of(path: Path) -> Path:
+    """Where the last good content of ``path`` is kept."""
+    return path.with_name(f"{path.name}.bak")
+
+
 def close_to_others(path: Path) -> None:
     """Take from group and others what rights they have to ``path``; the March program granted some."""
     if path.stat().st_mode & 0o077:

@@ -7,14 +7,18 @@ Names of keys match in any case. ``null`` is the same as leaving a key out, exce
 BaseModel's own constructor takes Any, which is all that the ignores below are for.
 """
 
+from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, model_validator
 
-from domain.settings.client import DEFAULT_REKEY_INTERVAL_S
+from domain.settings.client import DEFAULT_FALLBACK_RETRY_S, DEFAULT_REKEY_INTERVAL_S
 from infrastructure.pal.configuration.notation import (
     ENCRYPTION,
+    CertificateHash,
     EncryptionName,
+    FilePath,
     Ipv4Literal,
     Ipv4Member,
     Ipv4Subnet,
@@ -22,6 +26,8 @@ from infrastructure.pal.configuration.notation import (
     Ipv6Member,
     Ipv6Subnet,
     Key,
+    Network,
+    ProtocolMember,
     ProtocolName,
     WholeNumber,
 )
@@ -41,15 +47,23 @@ class JsonObject(BaseModel):  # type: ignore[explicit-any]  # of BaseModel
         """Keys get their canonical case; of two that differ in case only, the last wins."""
         if not isinstance(document_untrusted, dict):
             return document_untrusted
-        canonical = {
-            field.alias.casefold(): field.alias for field in cls.model_fields.values() if field.alias
-        }
+        canonical = _canonical_names(cls)
         folded: dict[str, object] = {}
         for key, value in document_untrusted.items():
             known = canonical.get(key.casefold())
             if value is not None or known is None or known in _NOT_NULLABLE:
                 folded[known or key] = value
         return folded
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        """The fields that are known: a private key under a misspelt name must not be shown either."""
+        return ((name, getattr(self, name)) for name, field in type(self).model_fields.items() if field.repr)
+
+
+@cache
+def _canonical_names(schema: type[JsonObject]) -> Mapping[str, str]:
+    """From the folded names of keys to their own."""
+    return {field.alias.casefold(): field.alias for field in schema.model_fields.values() if field.alias}
 
 
 class AddressDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
@@ -58,6 +72,16 @@ class AddressDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
     domain: StrictStr = Field(default="", alias="Domain")
     ipv4: Ipv4Member = Field(default=None, alias="IPv4")
     ipv6: Ipv6Member = Field(default=None, alias="IPv6")
+
+
+class TlsDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
+    """``TLS`` in ``WSSettings``. Ours, as are all the keys in it; paths are as they stand in the file."""
+
+    ca_file: FilePath = Field(default="", alias="CAFile")
+    pinned_certificate: CertificateHash = Field(default=None, alias="PinnedCertificate")
+    server_name: StrictStr = Field(default="", alias="ServerName")
+    certificate_file: FilePath = Field(default="", alias="CertificateFile")
+    key_file: FilePath = Field(default="", alias="KeyFile")
 
 
 class ProfileDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
@@ -71,9 +95,12 @@ class ProfileDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
     dns_v4: list[Ipv4Literal] = Field(default=[], alias="DNSv4")
     dns_v6: list[Ipv6Literal] = Field(default=[], alias="DNSv6")
     mtu: WholeNumber = Field(default=0, alias="MTU")
-    protocol: ProtocolName = Field(default=None, alias="Protocol")
+    protocol: ProtocolMember = Field(default=None, alias="Protocol")
     encryption: EncryptionName = Field(default=ENCRYPTION, alias="Encryption")
     dial_timeout_ms: WholeNumber = Field(default=0, alias="DialTimeoutMs")
+    # Ours, like those at the end of ClientDocument.
+    tls: TlsDocument = Field(default=TlsDocument(), alias="TLS")
+    trusted_proxies: list[Network] = Field(default=[], alias="TrustedProxies")
 
 
 class PeerDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
@@ -100,6 +127,9 @@ class ServerDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
     enable_udp: StrictBool = Field(default=False, alias="EnableUDP")
     enable_ws: StrictBool = Field(default=False, alias="EnableWS")
     peers: list[PeerDocument] = Field(default=[], alias="AllowedPeers")
+    # Ours, like those at the end of ClientDocument.
+    client_isolation: StrictBool = Field(default=False, alias="ClientIsolation")
+    nat: StrictBool = Field(default=True, alias="NAT")
 
 
 class ClientDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
@@ -110,8 +140,16 @@ class ClientDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
     udp: ProfileDocument = Field(default=ProfileDocument(), alias="UDPSettings")
     ws: ProfileDocument = Field(default=ProfileDocument(), alias="WSSettings")
     server_public_key: Key = Field(default=b"", alias="X25519PublicKey")
-    protocol: ProtocolName = Field(default=None, alias="Protocol")
+    protocol: ProtocolMember = Field(default=None, alias="Protocol")
     public_key: Key = Field(default=b"", alias="ClientPublicKey")
     private_key: Key = Field(default=b"", alias="ClientPrivateKey", repr=False)
-    # Ours: the Go program does not know it and leaves it alone.
+    # Ours: the Go program does not know them and leaves them alone.
     rekey_interval_s: WholeNumber = Field(default=DEFAULT_REKEY_INTERVAL_S, alias="RekeyIntervalSeconds")
+    fallbacks: list[ProtocolName] = Field(default=[], alias="FallbackProtocols")
+    fallback_retry_s: WholeNumber = Field(default=DEFAULT_FALLBACK_RETRY_S, alias="FallbackRetrySeconds")
+    include: list[Network] = Field(default=[], alias="Include")
+    exclude: list[Network] = Field(default=[], alias="Exclude")
+    exclude_lan: StrictBool = Field(default=True, alias="ExcludeLAN")
+    allow_ipv6_leak: StrictBool = Field(default=False, alias="AllowIPv6Leak")
+    kill_switch: StrictBool = Field(default=False, alias="KillSwitch")
+    allow_lan: StrictBool = Field(default=True, alias="AllowLAN")

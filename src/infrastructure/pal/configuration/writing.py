@@ -1,17 +1,21 @@
 """Writing configurations in the layout of the Go program, whose readers they must suit as well.
 
-Keys stand in the order of platform specification 2 and 3; those that this program does not know follow in
-the order in which they were found.
+Keys stand in the order of platform specification 2 and 3. Those that are ours follow, where they say anything
+but the default, and then those that this program does not know, in the order in which they were found.
 """
 
 import base64
 import json
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Final, TypeAlias
 
 from domain.addressing.peers import Peer
-from domain.settings.client import DEFAULT_REKEY_INTERVAL_S, ClientSettings
-from domain.settings.profile import ServerAddress, TransportProfile, TransportProtocol
+from domain.settings.client import DEFAULT_FALLBACK_RETRY_S, DEFAULT_REKEY_INTERVAL_S, ClientSettings
+from domain.settings.profile import ServerAddress, TlsSettings, TransportProfile, TransportProtocol
+from domain.settings.routing import TunnelRouting
 from domain.settings.server import ServerSettings
+from infrastructure.pal.configuration.files import path_in
 from infrastructure.pal.configuration.notation import ENCRYPTION
 from infrastructure.pal.configuration.schema import (
     AddressDocument,
@@ -19,6 +23,7 @@ from infrastructure.pal.configuration.schema import (
     PeerDocument,
     ProfileDocument,
     ServerDocument,
+    TlsDocument,
 )
 
 # Specification 2 and 3: server files are indented with tabs, generated client files with two spaces.
@@ -28,31 +33,33 @@ _CLIENT_INDENT: Final = 2
 _Object: TypeAlias = dict[str, object]
 
 
-def server_json(settings: ServerSettings, found: ServerDocument | None = None) -> str:
+def server_json(settings: ServerSettings, found: ServerDocument | None = None, folder: Path = Path()) -> str:
     """The text of a server file, without a final newline.
 
     ``found`` is the document that is being replaced: its unknown keys are kept, those of a peer as long as
-    there is a peer with this public key.
+    there is a peer with this public key. So are its relative paths, which begin in ``folder``, unless the
+    settings have others.
     """
     found = found or ServerDocument()
     peers_found = {peer.public_key: peer for peer in found.peers}
-    document = _with_unknown_keys(
-        {
-            "TCPSettings": _profile(settings.tcp, found.tcp),
-            "UDPSettings": _profile(settings.udp, found.udp),
-            "WSSettings": _profile(settings.ws, found.ws),
-            "Host": settings.host,
-            "X25519PublicKey": _key(settings.public_key),
-            "X25519PrivateKey": _key(settings.private_key),
-            "ClientCounter": settings.client_counter,
-            "EnableTCP": TransportProtocol.TCP in settings.enabled,
-            "EnableUDP": TransportProtocol.UDP in settings.enabled,
-            "EnableWS": TransportProtocol.WS in settings.enabled,
-            "AllowedPeers": [_peer(peer, peers_found.get(peer.public_key)) for peer in settings.peers]
-            or None,
-        },
-        found,
-    )
+    document: _Object = {
+        "TCPSettings": _profile(settings.tcp, found.tcp, folder),
+        "UDPSettings": _profile(settings.udp, found.udp, folder),
+        "WSSettings": _profile(settings.ws, found.ws, folder),
+        "Host": settings.host,
+        "X25519PublicKey": _key(settings.public_key),
+        "X25519PrivateKey": _key(settings.private_key),
+        "ClientCounter": settings.client_counter,
+        "EnableTCP": TransportProtocol.TCP in settings.enabled,
+        "EnableUDP": TransportProtocol.UDP in settings.enabled,
+        "EnableWS": TransportProtocol.WS in settings.enabled,
+        "AllowedPeers": [_peer(peer, peers_found.get(peer.public_key)) for peer in settings.peers] or None,
+    }
+    if settings.client_isolation:
+        document["ClientIsolation"] = True
+    if not settings.nat:
+        document["NAT"] = False
+    document = _with_unknown_keys(document, found)
     return json.dumps(document, indent=_SERVER_INDENT, ensure_ascii=False)
 
 
@@ -60,9 +67,9 @@ def client_json(settings: ClientSettings) -> str:
     """The text of a client file, without a final newline. It holds the client's private key."""
     document: _Object = {
         "ClientID": settings.client_id,
-        "TCPSettings": _profile(settings.tcp, ProfileDocument()),
-        "UDPSettings": _profile(settings.udp, ProfileDocument()),
-        "WSSettings": _profile(settings.ws, ProfileDocument()),
+        "TCPSettings": _profile(settings.tcp, ProfileDocument(), Path()),
+        "UDPSettings": _profile(settings.udp, ProfileDocument(), Path()),
+        "WSSettings": _profile(settings.ws, ProfileDocument(), Path()),
         "X25519PublicKey": _key(settings.server_public_key),
         "Protocol": settings.protocol.value,
         "ClientPublicKey": _key(settings.public_key),
@@ -70,10 +77,32 @@ def client_json(settings: ClientSettings) -> str:
     }
     if settings.rekey_interval_s != DEFAULT_REKEY_INTERVAL_S:
         document["RekeyIntervalSeconds"] = settings.rekey_interval_s
+    if settings.fallbacks:
+        document["FallbackProtocols"] = [protocol.value for protocol in settings.fallbacks]
+    if settings.fallback_retry_s != DEFAULT_FALLBACK_RETRY_S:
+        document["FallbackRetrySeconds"] = settings.fallback_retry_s
+    document |= _routing(settings.routing)
     return json.dumps(document, indent=_CLIENT_INDENT, ensure_ascii=False)
 
 
-def _profile(profile: TransportProfile, found: ProfileDocument) -> _Object:
+def _routing(routing: TunnelRouting) -> _Object:
+    document: _Object = {}
+    if routing.include:
+        document["Include"] = [_network(network) for network in routing.include]
+    if routing.exclude:
+        document["Exclude"] = [_network(network) for network in routing.exclude]
+    if not routing.exclude_lan:
+        document["ExcludeLAN"] = False
+    if routing.allow_ipv6_leak:
+        document["AllowIPv6Leak"] = True
+    if routing.kill_switch:
+        document["KillSwitch"] = True
+    if not routing.allow_lan:
+        document["AllowLAN"] = False
+    return document
+
+
+def _profile(profile: TransportProfile, found: ProfileDocument, folder: Path) -> _Object:
     document: _Object = {"TunName": profile.interface_name, "IPv4Subnet": str(profile.ipv4_subnet)}
     if profile.ipv6_subnet is not None:
         document["IPv6Subnet"] = str(profile.ipv6_subnet)
@@ -90,7 +119,35 @@ def _profile(profile: TransportProfile, found: ProfileDocument) -> _Object:
     document["Protocol"] = profile.protocol.value
     document["Encryption"] = ENCRYPTION
     document["DialTimeoutMs"] = profile.dial_timeout_ms
+    tls = _tls(profile.tls, found.tls, folder)
+    if tls:
+        document["TLS"] = tls
+    if profile.trusted_proxies:
+        document["TrustedProxies"] = [_network(network) for network in profile.trusted_proxies]
     return _with_unknown_keys(document, found)
+
+
+def _tls(tls: TlsSettings, found: TlsDocument, folder: Path) -> _Object:
+    document: _Object = {}
+    if tls.ca_file is not None:
+        document["CAFile"] = _file(tls.ca_file, found.ca_file, folder)
+    if tls.pinned_certificate is not None:
+        document["PinnedCertificate"] = tls.pinned_certificate.hex()
+    if tls.server_name is not None:
+        document["ServerName"] = tls.server_name
+    if tls.certificate_file is not None:
+        document["CertificateFile"] = _file(tls.certificate_file, found.certificate_file, folder)
+    if tls.key_file is not None:
+        document["KeyFile"] = _file(tls.key_file, found.key_file, folder)
+    return _with_unknown_keys(document, found)
+
+
+def _file(path: str, found: str, folder: Path) -> str:
+    return found if path == path_in(folder, found) else path
+
+
+def _network(network: IPv4Network | IPv6Network) -> str:
+    return str(network.network_address) if network.num_addresses == 1 else str(network)
 
 
 def _address(address: ServerAddress, found: AddressDocument) -> _Object:

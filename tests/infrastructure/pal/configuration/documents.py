@@ -1,10 +1,12 @@
 """JSON documents to break: those of the Go program, as dictionaries."""
 
 import json
+import re
 from pathlib import Path
 
 from tests.vectors import JsonObject
 
+MANUAL = Path(__file__).parents[4] / "docs" / "configuration.md"
 CONFIG_VECTORS = Path(__file__).parents[3] / "vectors" / "config"
 
 SERVER_FILES = sorted(CONFIG_VECTORS.glob("*/server_configuration.json"))
@@ -20,6 +22,12 @@ def document(path: Path) -> JsonObject:
     """The parsed file."""
     parsed: JsonObject = json.loads(path.read_text())
     return parsed
+
+
+def manual_examples() -> list[JsonObject]:
+    """The pieces of configuration files in the manual, in its order."""
+    pieces = re.findall(r"```json\n(.*?)```", MANUAL.read_text(), re.DOTALL)
+    return [json.loads(f"{{{piece}}}") for piece in pieces]
 
 
 def server_document() -> JsonObject:

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from application.runtime.configuration import ConfigurationError, ConfigurationMissingError
-from infrastructure.pal.configuration.files import ConfigurationFolder, parse_json, read_text
+from infrastructure.pal.configuration.files import (
+    ConfigurationFolder,
+    folder_of,
+    parse_json,
+    path_in,
+    read_text,
+)
 
 REPAIR = "do this"
 
@@ -17,6 +23,17 @@ def test_the_files_have_the_names_that_the_go_program_uses() -> None:
     folder = ConfigurationFolder()
     assert str(folder.server_file) == "/etc/tungo/server_configuration.json"
     assert str(folder.client_file) == "/etc/tungo/client_configuration.json"
+
+
+def test_a_relative_path_begins_in_the_folder_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = folder_of(Path("lab/server.json"))
+    assert folder == Path(os.path.realpath(tmp_path)) / "lab"
+    assert path_in(folder, "tls/cert.pem") == str(folder / "tls" / "cert.pem")
+    assert path_in(folder, "/etc/ssl/cert.pem") == "/etc/ssl/cert.pem"
+    assert path_in(folder, "") is None
 
 
 def test_text_is_read_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:

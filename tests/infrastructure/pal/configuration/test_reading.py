@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from application.runtime.configuration import ConfigurationError, ConfigurationMissingError
 from domain.settings.client import ClientSettings
-from domain.settings.profile import ServerAddress, TransportProtocol
+from domain.settings.profile import ServerAddress, TlsSettings, TransportProtocol
+from domain.settings.routing import TunnelRouting
 from domain.settings.server import ServerSettings
 from domain.settings.validation import validate_client, validate_server
 from infrastructure.pal.configuration.reading import parse_client, parse_server, read_client, read_server
@@ -25,18 +26,22 @@ from tests.infrastructure.pal.configuration.documents import (
     case_name,
     client_document,
     document,
+    manual_examples,
     server_document,
 )
 from tests.vectors import Json, JsonObject, child, children, number, text
 
+FOLDER = Path("/lab/tungo")
+
+HASH = bytes(range(32))
+
 
 def server_of(changed: JsonObject) -> ServerSettings:
-    _, settings = parse_server(json.dumps(changed), "server.json", public_key_of)
-    return settings
+    return parse_server(json.dumps(changed), "server.json", public_key_of, FOLDER).settings
 
 
 def client_of(changed: JsonObject) -> ClientSettings:
-    return parse_client(json.dumps(changed), "client.json", public_key_of)
+    return parse_client(json.dumps(changed), "client.json", public_key_of, FOLDER)
 
 
 Settings = TypeVar("Settings")
@@ -131,8 +136,26 @@ def test_protocols_match_in_any_case(written: str) -> None:
     assert client_of({**client_document(), "Protocol": written}).protocol is TransportProtocol.UDP
 
 
+def test_the_examples_of_the_manual_are_valid() -> None:
+    certbot, behind_nginx, pinned = manual_examples()
+    assert server_of(certbot).ws.tls.serves
+    proxied = server_of(behind_nginx).ws
+    assert proxied.trusted_proxies == (IPv4Network("127.0.0.1/32"),)
+    assert proxied.server.ipv4 == IPv4Address("127.0.0.1")
+    websocket = {**child(client_document(), "WSSettings"), **child(pinned, "WSSettings")}
+    client = client_of({**client_document(), **pinned, "WSSettings": websocket})
+    assert client.active.tls.pinned_certificate is not None
+
+
 def test_unknown_keys_are_ignored() -> None:
     assert server_of({**server_document(), "Comment": {"any": [None, 1.5]}}) == server_of(server_document())
+
+
+def test_a_server_file_says_whether_clients_are_isolated_and_translated() -> None:
+    silent = server_of(server_document())
+    assert (silent.client_isolation, silent.nat) == (False, True)
+    spoken = server_of({**server_document(), "clientisolation": True, "Nat": False})
+    assert (spoken.client_isolation, spoken.nat) == (True, False)
 
 
 def test_the_march_name_of_the_host_is_understood() -> None:
@@ -160,6 +183,118 @@ def test_addresses_may_stand_in_brackets_and_mapped_ones_are_ipv4() -> None:
     child(changed, "UDPSettings")["Server"] = {"IPv4": "::ffff:192.0.2.1", "IPv6": "[2001:db8::1]"}
     assert client_of(changed).active.server == ServerAddress(
         ipv4=IPv4Address("192.0.2.1"), ipv6=IPv6Address("2001:db8::1")
+    )
+
+
+def over_websocket(tls: JsonObject) -> TlsSettings:
+    """What a client of whose WSSettings ``tls`` is the TLS member makes of it."""
+    changed = client_document()
+    child(changed, "WSSettings")["TLS"] = tls
+    return client_of({**changed, "Protocol": "WSS"}).profile_of(TransportProtocol.WSS).tls
+
+
+def test_a_client_file_without_fallbacks_has_none_and_tries_again_after_a_minute() -> None:
+    settings = client_of(client_document())
+    assert (settings.fallbacks, settings.fallback_retry_s) == ((), 60)
+    assert settings == client_of(
+        {**client_document(), "FallbackProtocols": None, "FallbackRetrySeconds": None}
+    )
+
+
+def test_fallbacks_stand_in_their_order_and_match_in_any_case() -> None:
+    changed: JsonObject = {
+        **client_document(),
+        "FallbackProtocols": ["wss", "Tcp"],
+        "FallbackRetrySeconds": 5,
+    }
+    settings = client_of(changed)
+    assert settings.fallbacks == (TransportProtocol.WSS, TransportProtocol.TCP)
+    assert settings.protocols == (TransportProtocol.UDP, *settings.fallbacks)
+    assert settings.fallback_retry_s == 5
+
+
+def test_a_client_file_that_says_nothing_about_routing_sends_everything_but_the_lan_into_the_tunnel() -> None:
+    settings = client_of(client_document())
+    assert settings.routing == TunnelRouting()
+    nulls: JsonObject = dict.fromkeys(
+        ("Include", "Exclude", "ExcludeLAN", "AllowIPv6Leak", "KillSwitch", "AllowLAN")
+    )
+    assert settings == client_of({**client_document(), **nulls})
+
+
+def test_what_goes_into_the_tunnel_is_read_from_networks_and_switches() -> None:
+    changed: JsonObject = {
+        "Include": ["10.0.0.0/8", " fd00::/8"],
+        "exclude": ["10.0.0.7"],
+        "ExcludeLan": False,
+        "AllowIPv6Leak": True,
+        "KillSwitch": True,
+        "AllowLAN": False,
+    }
+    assert client_of({**client_document(), **changed}).routing == TunnelRouting(
+        include=(IPv4Network("10.0.0.0/8"), IPv6Network("fd00::/8")),
+        exclude=(IPv4Network("10.0.0.7/32"),),
+        exclude_lan=False,
+        allow_ipv6_leak=True,
+        kill_switch=True,
+        allow_lan=False,
+    )
+
+
+def test_relative_paths_begin_in_the_folder_of_the_file() -> None:
+    server = server_document()
+    child(server, "WSSettings").update(
+        {"Protocol": "WSS", "TLS": {"CertificateFile": "tls/fullchain.pem", "KeyFile": "/etc/ssl/key.pem"}}
+    )
+    assert server_of(server).ws.tls == TlsSettings(
+        certificate_file="/lab/tungo/tls/fullchain.pem", key_file="/etc/ssl/key.pem"
+    )
+    assert over_websocket({"CAFile": "ca.pem"}) == TlsSettings(ca_file="/lab/tungo/ca.pem")
+
+
+def test_the_folder_is_that_of_the_file_behind_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    changed = client_document()
+    child(changed, "WSSettings")["TLS"] = {"CAFile": "ca.pem"}
+    real, link = tmp_path / "real" / "client.json", tmp_path / "link.json"
+    real.write_text(json.dumps(changed))
+    link.symlink_to(real)
+    for path in (real, link):
+        assert read_client(path, public_key_of).ws.tls.ca_file == str(tmp_path / "real" / "ca.pem")
+
+
+@pytest.mark.parametrize("written", [HASH.hex(), HASH.hex().upper(), HASH.hex(":").upper()])
+def test_a_pin_is_read_as_openssl_prints_it(written: str) -> None:
+    tls = over_websocket({"PinnedCertificate": written, "ServerName": " vpn.example.org "})
+    assert tls == TlsSettings(pinned_certificate=HASH, server_name="vpn.example.org")
+
+
+def test_empty_tls_settings_are_none() -> None:
+    empty: JsonObject = {
+        "CAFile": "",
+        "PinnedCertificate": "",
+        "ServerName": " ",
+        "CertificateFile": "",
+        "KeyFile": None,
+    }
+    assert over_websocket(empty) == over_websocket({}) == TlsSettings()
+
+
+def test_trusted_proxies_are_networks_or_addresses() -> None:
+    changed = server_document()
+    child(changed, "WSSettings")["TrustedProxies"] = [
+        "127.0.0.1",
+        " ::1",
+        "::ffff:192.0.2.1",
+        "10.0.0.0/8",
+        "fd00::/8",
+    ]
+    assert server_of({**changed, "TCPSettings": {"trustedproxies": None}}).ws.trusted_proxies == (
+        IPv4Network("127.0.0.1/32"),
+        IPv6Network("::1/128"),
+        IPv4Network("192.0.2.1/32"),
+        IPv4Network("10.0.0.0/8"),
+        IPv6Network("fd00::/8"),
     )
 
 
@@ -194,8 +329,28 @@ SERVER_MISTAKES: list[tuple[str, Json, str]] = [
     ("UDPSettings.DNSv6", ["1.1.1.1"], "UDPSettings.DNSv6[0] is '1.1.1.1', expected an IPv6 address"),
     ("UDPSettings.DNSv6", "::1", "is '::1', expected a list in brackets"),
     ("UDPSettings", [], "is a list, expected an object in braces"),
+    ("UDPSettings.TLS", {"KeyFile": "key.pem"}, "UDPSettings.TLS is set, expected nothing, for TLS comes"),
+    ("UDPSettings.TrustedProxies", ["::1"], "is set, expected nothing, for no header comes with UDP"),
+    ("TCPSettings.TrustedProxies", "::1", "is '::1', expected a list in brackets"),
+    ("TCPSettings.TrustedProxies", [7], "TrustedProxies[0] is 7, expected an address or a network such as"),
+    (
+        "TCPSettings.TrustedProxies",
+        ["10.0.0.0/8", "proxy"],
+        "TrustedProxies[1] is 'proxy', expected an address",
+    ),
+    ("TCPSettings.TrustedProxies", ["10.0.0.0/33"], "is '10.0.0.0/33', expected an address or a network"),
+    ("TCPSettings.TrustedProxies", ["10.0.0.1/8"], "expected a network without host bits, here 10.0.0.0/8"),
+    ("TCPSettings.TrustedProxies", ["fd00::1/64"], "expected a network without host bits, here fd00::/64"),
+    ("TCPSettings.TrustedProxies", ["::ffff:10.0.0.0/104"], "expected an IPv4 network in its own notation"),
+    ("WSSettings.TLS", "cert.pem", "is 'cert.pem', expected an object in braces"),
+    ("WSSettings.TLS", {"CertificateFile": 1}, "TLS.CertificateFile is 1, expected the path of a file"),
+    ("WSSettings.TLS", {"KeyFile": "a\nb"}, "TLS.KeyFile is 'a\\nb', expected the path of a file in PEM"),
+    ("WSSettings.TLS", {"KeyFile": "key.pem"}, "TLS.CertificateFile is not set, expected the path of the"),
+    ("WSSettings.Protocol", "WSS", "is 'WSS', expected WS, or TLS.CertificateFile and TLS.KeyFile beside it"),
     ("EnableTCP", "true", "is 'true', expected true or false"),
     ("EnableTCP", 1, "is 1, expected true or false"),
+    ("ClientIsolation", "yes", "is 'yes', expected true or false"),
+    ("NAT", 0, "is 0, expected true or false"),
     ("Host", 5, "is 5, expected a text in quotes"),
     ("Host", " ", "is ' ', expected an IPv4 address, an IPv6 address or a domain name, or nothing"),
     ("X25519PublicKey", "!", "is not valid, expected a key in base64"),
@@ -239,6 +394,40 @@ CLIENT_MISTAKES: list[tuple[str, Json, str]] = [
     ("UDPSettings.Port", 0, "is 0, expected a port from 1 to 65535"),
     ("UDPSettings.MTU", 0, "is 0, expected 576 to 1500 bytes"),
     ("UDPSettings.TunName", " ", "expected an interface name"),
+    ("FallbackProtocols", "TCP", "is 'TCP', expected a list in brackets"),
+    (
+        "FallbackProtocols",
+        ["TCP", "QUIC"],
+        "FallbackProtocols[1] is 'QUIC', expected one of UDP, TCP, WS, WSS",
+    ),
+    ("FallbackProtocols", ["UNKNOWN"], "FallbackProtocols[0] is 'UNKNOWN', expected one of"),
+    ("FallbackProtocols", [None], "FallbackProtocols[0] is null, expected one of"),
+    (
+        "FallbackProtocols",
+        ["udp"],
+        "FallbackProtocols[0] is 'UDP', expected a protocol that Protocol does not",
+    ),
+    ("FallbackRetrySeconds", 0.5, "is 0.5, expected a whole number"),
+    ("FallbackRetrySeconds", 0, "is 0, expected 1 to 86400 seconds"),
+    ("KillSwitch", "on", "is 'on', expected true or false"),
+    ("AllowLAN", 1, "is 1, expected true or false"),
+    ("AllowIPv6Leak", [], "is a list, expected true or false"),
+    ("ExcludeLAN", "192.168.0.0/16", "is '192.168.0.0/16', expected true or false"),
+    ("Include", "10.0.0.0/8", "is '10.0.0.0/8', expected a list in brackets"),
+    ("Include", ["10.0.0.1/8"], "Include[0] is '10.0.0.1/8', expected a network without host bits, here"),
+    ("Exclude", ["10.0.0.0/8", "lan"], "Exclude[1] is 'lan', expected an address or a network such as"),
+    ("Exclude", ["::ffff:10.0.0.0/104"], "expected an IPv4 network in its own notation"),
+    ("Exclude", ["0.0.0.0/0", "::/0"], "is '0.0.0.0/0, ::/0', expected networks that leave something for"),
+    (
+        "UDPSettings.TLS",
+        {"CAFile": "ca.pem"},
+        "is set, expected nothing, for TLS comes with WebSockets alone",
+    ),
+    (
+        "UDPSettings.TrustedProxies",
+        ["::1"],
+        "is set, expected nothing, for it belongs into the server's file",
+    ),
 ]
 
 
@@ -247,6 +436,46 @@ def test_a_mistake_in_a_client_file_is_one_sentence_with_its_place(path: str, va
     (sentence,) = sentences(client_of, with_value(client_document(), path, value))
     assert sentence.startswith(f"client.json: {path}")
     assert told in sentence
+
+
+WEBSOCKET_CLIENT_MISTAKES: list[tuple[JsonObject, str]] = [
+    ({"PinnedCertificate": "sha256"}, "PinnedCertificate is 'sha256', expected a SHA-256 as 64 hex digits"),
+    ({"PinnedCertificate": 7}, "PinnedCertificate is 7, expected a SHA-256 as 64 hex digits"),
+    ({"PinnedCertificate": "00:11"}, "PinnedCertificate is 2 bytes, expected the SHA-256 of a certificate"),
+    ({"PinnedCertificate": ":"}, "PinnedCertificate is 0 bytes, expected the SHA-256 of a certificate"),
+    ({"ServerName": "a b"}, "ServerName is 'a b', expected a domain name"),
+    ({"ServerName": 5}, "ServerName is 5, expected a text in quotes"),
+    ({"CAFile": []}, "CAFile is a list, expected the path of a file in PEM form"),
+    ({"CertificateFile": "a"}, "CertificateFile is set, expected nothing, for a client shows no certificate"),
+]
+
+
+@pytest.mark.parametrize(("tls", "told"), WEBSOCKET_CLIENT_MISTAKES)
+def test_a_mistake_in_the_tls_settings_of_a_client_is_one_sentence(tls: JsonObject, told: str) -> None:
+    (sentence,) = sentences(over_websocket, tls)
+    assert sentence.startswith(f"client.json: WSSettings.TLS.{told}")
+
+
+def test_what_a_fallback_lacks_is_told_as_of_the_protocol_itself() -> None:
+    changed: JsonObject = {**client_document(), "TCPSettings": None, "FallbackProtocols": ["TCP"]}
+    told = [sentence.removeprefix("client.json: ").split()[0] for sentence in sentences(client_of, changed)]
+    assert told == [
+        "TCPSettings.IPv4Subnet",
+        "TCPSettings.TunName",
+        "TCPSettings.Server",
+        "TCPSettings.Port",
+        "TCPSettings.MTU",
+    ]
+
+
+def test_fallbacks_are_not_held_against_a_protocol_that_nobody_can_read() -> None:
+    changed: JsonObject = {
+        **client_document(),
+        "Protocol": "QUIC",
+        "FallbackProtocols": ["UDP", "TCP", "TCP"],
+    }
+    told = [sentence.removeprefix("client.json: ").split()[0] for sentence in sentences(client_of, changed)]
+    assert told == ["Protocol", "FallbackProtocols[2]"]
 
 
 def test_mistakes_of_notation_and_broken_rules_are_told_together() -> None:
@@ -291,6 +520,8 @@ def test_no_message_ever_holds_a_key() -> None:
         {**changed, "UDPSettings": private_key},
         {**changed, "AllowedPeers": [private_key]},
         {**changed, "X25519PublicKey": text(client_document(), "ClientPublicKey")},
+        {**changed, "WSSettings": {"TLS": {"KeyFile": f"-----BEGIN PRIVATE KEY-----\n{private_key}\n"}}},
+        {**changed, "WSSettings": {"TLS": private_key}},
     ]
     for leak in leaks:
         for sentence in sentences(server_of, leak):
@@ -318,7 +549,7 @@ def test_any_bytes_are_settings_or_a_configuration_error(data: bytes) -> None:
     text_untrusted = data.decode("utf-8", "replace")
     for parse in (parse_server, parse_client):
         with pytest.raises(ConfigurationError):
-            parse(text_untrusted, "any", public_key_of)
+            parse(text_untrusted, "any", public_key_of, FOLDER)
 
 
 any_json: st.SearchStrategy[Json] = st.recursive(
@@ -327,12 +558,37 @@ any_json: st.SearchStrategy[Json] = st.recursive(
     max_leaves=6,
 )
 profile_keys = [*sorted(child(client_document(), "UDPSettings")), "DNSv4", "DNSv6", "Unknown"]
-any_profile = st.dictionaries(st.sampled_from(profile_keys), any_json)
+tls_keys = ["CAFile", "PinnedCertificate", "ServerName", "CertificateFile", "KeyFile"]
+any_profile = st.dictionaries(st.sampled_from(profile_keys), any_json) | st.fixed_dictionaries(
+    {
+        "TLS": st.dictionaries(st.sampled_from(tls_keys), any_json),
+        "TrustedProxies": st.lists(st.ip_addresses().map(str) | any_json, max_size=3),
+    }
+)
+protocol_names: list[Json] = ["UDP", "tcp", "WS", "WSS", "UNKNOWN", 5]
+any_protocols: st.SearchStrategy[Json] = st.lists(st.sampled_from(protocol_names), max_size=3)
+any_networks: st.SearchStrategy[Json] = st.lists(
+    st.sampled_from(["0.0.0.0/0", "::/0", "0.0.0.0/1", "128.0.0.0/1"])
+    | st.ip_addresses().map(str)
+    | any_json,
+    max_size=3,
+)
+any_client = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(client_document(), any_json | any_profile),
+        "FallbackProtocols": any_protocols,
+        "FallbackRetrySeconds": any_json,
+        "Include": any_networks,
+        "Exclude": any_networks,
+        "KillSwitch": any_json,
+    },
+)
 any_server = st.fixed_dictionaries(
     {},
     optional={
         key: any_json | (any_profile if key.endswith("Settings") else st.nothing())
-        for key in (*server_document(), "FallbackServerAddress", "host")
+        for key in (*server_document(), "FallbackServerAddress", "host", "ClientIsolation", "NAT")
     },
 )
 
@@ -348,7 +604,7 @@ def test_a_server_file_with_any_values_is_valid_settings_or_a_configuration_erro
         validate_server(settings, public_key_of)
 
 
-@given(st.fixed_dictionaries({}, optional=dict.fromkeys(client_document(), any_json | any_profile)))
+@given(any_client)
 def test_a_client_file_with_any_values_is_valid_settings_or_a_configuration_error(
     changes: JsonObject,
 ) -> None:

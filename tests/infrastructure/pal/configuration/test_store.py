@@ -18,7 +18,7 @@ from infrastructure.pal.configuration.store import ServerConfigurationStore
 from tests.adapters.log import RememberingLog
 from tests.domain.settings.samples import public_key_of
 from tests.infrastructure.pal.configuration.documents import CONFIG_VECTORS, server_document
-from tests.vectors import JsonObject
+from tests.vectors import JsonObject, child
 
 PEERS_PER_WRITER = 15
 
@@ -38,7 +38,8 @@ def add_peers(path: Path, writer: int) -> None:
         key = bytes([writer, index]) * 16
 
         def admit(settings: ServerSettings, key: bytes = key) -> ServerSettings:
-            return replace(settings, peers=(*settings.peers, Peer(key, len(settings.peers) + 1)))
+            number = len(settings.peers) + 1
+            return replace(settings, client_counter=number, peers=(*settings.peers, Peer(key, number)))
 
         store.update(admit)
 
@@ -106,6 +107,17 @@ def test_an_update_keeps_what_this_program_does_not_know(tmp_path: Path) -> None
     a_store(file).update(lambda settings: replace(settings, host="new.example.org"))
     written: JsonObject = json.loads(file.read_text())
     assert written == {**server_document(), "Host": "new.example.org", "Comment": "mine"}
+
+
+def test_an_update_returns_the_paths_that_are_meant_and_writes_those_that_stood_there(tmp_path: Path) -> None:
+    file = tmp_path / "server.json"
+    found = server_document()
+    child(found, "WSSettings")["TLS"] = {"CertificateFile": "cert.pem", "KeyFile": "tls/key.pem"}
+    file.write_text(json.dumps(found))
+    updated = a_store(file).update(lambda settings: settings)
+    assert updated.ws.tls.key_file == str(tmp_path / "tls" / "key.pem")
+    assert a_store(file).load() == updated
+    assert json.loads(file.read_text()) == found
 
 
 def test_the_file_behind_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -> None:

@@ -2,14 +2,21 @@
 
 import json
 from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import pytest
 
+from application.server.generate import GenerateClient
 from domain.settings.defaults import default_server_settings
+from domain.settings.profile import ServerAddress, TlsSettings, TransportProtocol
+from domain.settings.routing import TunnelRouting
 from infrastructure.pal.configuration.reading import parse_client, parse_server, read_client, read_server
 from infrastructure.pal.configuration.writing import client_json, server_json
-from tests.domain.settings.samples import public_key_of
+from tests.adapters.configuration import KnownHost, MemoryServerConfiguration
+from tests.adapters.entropy import SeededEntropy
+from tests.adapters.primitives import PlainPrimitives
+from tests.domain.settings.samples import a_server, public_key_of
 from tests.infrastructure.pal.configuration.documents import (
     CLIENT_FILES,
     SERVER_FILES,
@@ -19,10 +26,13 @@ from tests.infrastructure.pal.configuration.documents import (
 )
 from tests.vectors import Json, JsonObject, child, children
 
+FOLDER = Path("/lab/tungo")
+
 
 def rewritten(found: JsonObject) -> JsonObject:
-    known, settings = parse_server(json.dumps(found), "server.json", public_key_of)
-    result: JsonObject = json.loads(server_json(settings, known))
+    file = parse_server(json.dumps(found), "server.json", public_key_of, FOLDER)
+    known, settings = file.document, file.settings
+    result: JsonObject = json.loads(server_json(settings, known, FOLDER))
     return result
 
 
@@ -68,9 +78,10 @@ def test_the_unknown_keys_of_a_peer_go_with_the_peer() -> None:
     found = server_document()
     first, second = children(found, "AllowedPeers")
     first["Owner"], second["Owner"] = "first", "second"
-    known, settings = parse_server(json.dumps(found), "server.json", public_key_of)
+    file = parse_server(json.dumps(found), "server.json", public_key_of, FOLDER)
+    known, settings = file.document, file.settings
     shorter = replace(settings, peers=settings.peers[1:])
-    written: JsonObject = json.loads(server_json(shorter, known))
+    written: JsonObject = json.loads(server_json(shorter, known, FOLDER))
     assert written["AllowedPeers"] == [second]
 
 
@@ -95,4 +106,87 @@ def test_a_client_without_a_port_has_no_port_in_its_file() -> None:
     settings = read_client(CLIENT_FILES[0], public_key_of)
     without = replace(settings, ws=replace(settings.ws, port=0))
     assert "Port" not in json.loads(client_json(without))["WSSettings"]
-    assert parse_client(client_json(without), "client.json", public_key_of) == without
+    assert parse_client(client_json(without), "client.json", public_key_of, FOLDER) == without
+
+
+def test_a_generated_client_file_is_read_as_it_was_meant_and_tells_nothing_of_the_servers_own() -> None:
+    server = a_server()
+    certificate = TlsSettings(certificate_file="/etc/ssl/cert.pem", key_file="/etc/ssl/key.pem")
+    ws = replace(server.ws, tls=certificate, trusted_proxies=(IPv4Network("127.0.0.1/32"),))
+    use_case = GenerateClient(
+        MemoryServerConfiguration(replace(server, ws=ws)),
+        KnownHost(ServerAddress()),
+        PlainPrimitives(),
+        SeededEntropy(1),
+    )
+    generated = use_case.generate(protocol=TransportProtocol.TCP).settings
+    written: JsonObject = json.loads(client_json(generated))
+    assert (written["Protocol"], written["FallbackProtocols"]) == ("TCP", ["UDP", "WSS"])
+    known_to_the_go_program = set(child(document(CLIENT_FILES[0]), "WSSettings"))
+    assert set(child(written, "WSSettings")) <= known_to_the_go_program
+    assert parse_client(client_json(generated), "client.json", public_key_of, FOLDER) == generated
+
+
+def test_the_settings_that_are_ours_survive_a_rewrite_of_the_server_file() -> None:
+    found = server_document()
+    child(found, "TCPSettings")["TrustedProxies"] = ["192.0.2.1"]
+    child(found, "WSSettings").update(
+        {
+            "Protocol": "WSS",
+            "TLS": {"CertificateFile": "tls/cert.pem", "KeyFile": "/etc/ssl/key.pem", "Note": "from the CA"},
+            "TrustedProxies": ["::1", "10.0.0.0/8"],
+        }
+    )
+    found |= {"ClientIsolation": True, "NAT": False}
+    assert rewritten(found) == found
+
+
+def test_server_settings_of_ours_that_say_nothing_are_not_written() -> None:
+    found = server_document()
+    assert rewritten({**found, "ClientIsolation": False, "NAT": True}) == found
+
+
+def test_a_path_that_is_no_longer_the_one_in_the_file_is_written_as_it_is() -> None:
+    found = server_document()
+    child(found, "WSSettings")["TLS"] = {"CertificateFile": "cert.pem", "KeyFile": "key.pem"}
+    file = parse_server(json.dumps(found), "server.json", public_key_of, FOLDER)
+    known, settings = file.document, file.settings
+    tls = replace(settings.ws.tls, certificate_file="/elsewhere/cert.pem")
+    changed = replace(settings, ws=replace(settings.ws, tls=tls))
+    written: JsonObject = json.loads(server_json(changed, known, FOLDER))
+    assert child(written, "WSSettings")["TLS"] == {
+        "CertificateFile": "/elsewhere/cert.pem",
+        "KeyFile": "key.pem",
+    }
+
+
+def test_the_settings_that_are_ours_stand_in_a_client_file_only_if_they_say_something() -> None:
+    """The vectors show the files without them, byte for byte."""
+    settings = replace(
+        read_client(CLIENT_FILES[0], public_key_of),
+        fallbacks=(TransportProtocol.TCP, TransportProtocol.WSS),
+        fallback_retry_s=30,
+        rekey_interval_s=60,
+        routing=TunnelRouting(
+            include=(IPv4Network("10.0.0.0/8"), IPv6Network("fd00::/8")),
+            exclude=(IPv4Network("10.0.0.7/32"),),
+            exclude_lan=False,
+            allow_ipv6_leak=True,
+            kill_switch=True,
+            allow_lan=False,
+        ),
+    )
+    tls = TlsSettings(ca_file="/etc/ssl/ca.pem", pinned_certificate=bytes(32), server_name="vpn.example.org")
+    settings = replace(settings, ws=replace(settings.ws, tls=tls))
+    written: JsonObject = json.loads(client_json(settings))
+    ours = ["RekeyIntervalSeconds", "FallbackProtocols", "FallbackRetrySeconds", "Include", "Exclude"]
+    ours += ["ExcludeLAN", "AllowIPv6Leak", "KillSwitch", "AllowLAN"]
+    assert list(written)[-len(ours) :] == ours
+    assert (written["Include"], written["Exclude"]) == (["10.0.0.0/8", "fd00::/8"], ["10.0.0.7"])
+    assert written["FallbackProtocols"] == ["TCP", "WSS"]
+    assert child(written, "WSSettings")["TLS"] == {
+        "CAFile": "/etc/ssl/ca.pem",
+        "PinnedCertificate": "00" * 32,
+        "ServerName": "vpn.example.org",
+    }
+    assert parse_client(client_json(settings), "client.json", public_key_of, FOLDER) == settings
