@@ -1,12 +1,33 @@
-"""A TUN device in memory: the test is the kernel."""
+"""TUN devices in memory, and the hosts that they are on: the test is the kernel."""
 
 import os
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from enum import Enum
+from typing import Final
 
-from application.network.routing.tun import TunClosedError, TunDevice, TunError, TunManager
+from application.network.routing.tun import (
+    ClientTunManager,
+    TunClosedError,
+    TunDevice,
+    TunError,
+    TunManager,
+)
+from domain.addressing.tunnel import TunnelAddresses
 from domain.noise.primitives import Buffer
+from domain.settings.profile import TransportProfile
+
+IPV4: Final = 4
+IPV6: Final = 6
+
+
+class WayOut(Enum):
+    """Where a client's host sends what goes to the Internet."""
+
+    IN_CLEAR = "by the uplink"
+    TUNNEL = "into the open device"
+    NOWHERE = "it is refused or dropped"
 
 
 class FakeTunDevice:
@@ -127,5 +148,75 @@ class FakeTunManager:
             device.close()
 
 
+class FakeClientTunManager:
+    """A ClientTunManager whose host is the attributes here.
+
+    ``transcript`` has what was done, in order: ``hold``, ``open <interface>``, ``close <interface>``,
+    ``release``. ``opened`` has the devices and ``profiles`` what they were opened for. While
+    ``hold_failure`` is set, ``hold`` raises it; ``open`` raises what ``open_failures`` has for the interface.
+    """
+
+    def __init__(self) -> None:
+        self.transcript: list[str] = []
+        self.opened: list[FakeTunDevice] = []
+        self.profiles: list[TransportProfile] = []
+        self.hold_failure: TunError | None = None
+        self.open_failures: dict[str, TunError] = {}
+        self.is_held = False
+        self._carried: TunnelAddresses | None = None  # those of the open device
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a device is open now."""
+        return self._carried is not None
+
+    def way_out(self, ip_version: int) -> WayOut:
+        """Where the traffic of this IP version goes now."""
+        if not self.is_held:
+            return WayOut.IN_CLEAR
+        if self._carried is None or (ip_version == IPV6 and self._carried.ipv6 is None):
+            return WayOut.NOWHERE
+        return WayOut.TUNNEL
+
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[None]:
+        """See ClientTunManager."""
+        if self.hold_failure is not None:
+            raise self.hold_failure
+        if self.is_held:
+            raise TunError("another client holds this host")
+        self.is_held = True
+        self.transcript.append("hold")
+        try:
+            yield
+        finally:
+            self.transcript.append("release")
+            self.is_held = False
+
+    @asynccontextmanager
+    async def open(
+        self, profile: TransportProfile, addresses: TunnelAddresses
+    ) -> AsyncIterator[FakeTunDevice]:
+        """See ClientTunManager."""
+        if (profile.ipv6_subnet is None) != (addresses.ipv6 is None):
+            raise ValueError("the profile and the addresses disagree about IPv6")
+        if not self.is_held or self.is_open:
+            raise RuntimeError("one device is opened at a time, and within hold()")
+        if profile.interface_name in self.open_failures:
+            raise self.open_failures[profile.interface_name]
+        device = FakeTunDevice(profile.interface_name)
+        self.transcript.append(f"open {device.name}")
+        self.opened.append(device)
+        self.profiles.append(profile)
+        self._carried = addresses
+        try:
+            yield device
+        finally:
+            self.transcript.append(f"close {device.name}")
+            self._carried = None
+            device.close()
+
+
 _device: type[TunDevice] = FakeTunDevice
 _manager: type[TunManager] = FakeTunManager
+_client_manager: type[ClientTunManager] = FakeClientTunManager

@@ -17,6 +17,7 @@ import ctypes
 import functools
 import itertools
 import os
+import re
 import subprocess
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -36,9 +37,14 @@ _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _PROJECT: Final = Path(__file__).parents[2]
 
 _CHANGEABLE_SETTINGS: Final = (
-    r"^net\.ipv[46]\.(ip_forward|conf\..*\."
-    r"(forwarding|src_valid_mark|rp_filter|accept_ra|accept_redirects|disable_ipv6))$"
+    r"'^net\.ipv[46]\.(ip_forward|conf\..*\."
+    r"(forwarding|src_valid_mark|rp_filter|accept_ra|accept_redirects|disable_ipv6))$'"
 )
+
+_NEXT_COMMAND: Final = "----"
+
+# What a listing says about the time that it was made at: dates, and how many packets have passed.
+_PASSING: Final = re.compile(r"^#.*\n| ?\[\d+:\d+\]| packets \d+ bytes \d+", re.MULTILINE)
 
 
 class Namespace:
@@ -90,9 +96,17 @@ class Namespace:
             "ip -4 rule",
             "ip -6 rule",
             "nft list ruleset",
+            "iptables-save",
+            "ip6tables-save",
+            "iptables-legacy-save",
+            "ip6tables-legacy-save",
+            f"sysctl -a -e -r {_CHANGEABLE_SETTINGS}",
         )
-        return {command: self.run(*command.split()) for command in commands} | {
-            "sysctl": self.run("sysctl", "-a", "-e", "-r", _CHANGEABLE_SETTINGS)
+        # In one go: a test may want many of these.
+        script = f"; echo {_NEXT_COMMAND}; ".join(f"{command} 2>&1" for command in commands)
+        shown = self.run("sh", "-c", script).split(f"{_NEXT_COMMAND}\n")
+        return {
+            _name_of(command): _PASSING.sub("", text) for command, text in zip(commands, shown, strict=True)
         }
 
     def _inside(self, command: Sequence[str]) -> list[str]:
@@ -183,6 +197,11 @@ def _what_is_missing() -> str:
         except (AssertionError, OSError) as exc:
             return f"{exc}"
     return ""
+
+
+def _name_of(command: str) -> str:
+    """What a snapshot calls it."""
+    return "sysctl" if command.startswith("sysctl") else command
 
 
 def _ip(*arguments: str) -> None:

@@ -1,22 +1,33 @@
 """A client's interface, routes and rules on a real kernel: what they do, and that nothing of them stays."""
 
 import asyncio
+import dataclasses
 import signal
 import sys
-from ipaddress import IPv4Network, IPv6Network
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Final
 
 import pytest
 
-from application.network.routing.tun import TunError, TunUnavailableError
-from domain.addressing.tunnel import client_addresses
+from application.network.routing.tun import TunDevice, TunError, TunUnavailableError
+from domain.addressing.tunnel import TunnelAddresses, client_addresses
 from domain.settings.profile import ServerAddress, TransportProfile, TransportProtocol
-from infrastructure.pal.linux.errors import AnotherClientError, NetworkError
-from infrastructure.pal.linux.netlink import Netlink
-from infrastructure.pal.tunnel.client.tun_manager import FIREWALL_MARK, ROUTING_TABLE, ClientTunManager
+from infrastructure.pal.linux.errors import (
+    AnotherInstanceError,
+    ForeignNameError,
+    SubnetCollisionError,
+)
+from infrastructure.pal.linux.journal import JournalFolder
+from infrastructure.pal.tunnel.client.tun_manager import (
+    FIREWALL_MARK,
+    ROUTING_TABLE,
+    SINK_INTERFACE,
+    LinuxClientTunManager,
+)
 from tests.adapters.log import RememberingLog
 from tests.netns.bed import NetnsBed
-from tests.netns.faults import fail_at
 from tests.netns.uplink import INTERNET, INTERNET_V6, NEIGHBOUR, NEIGHBOUR_V6, PORT, Uplink
 
 pytestmark = pytest.mark.netns
@@ -26,10 +37,10 @@ INTERFACE: Final = "c_udptun0"
 # What a client that is to be killed runs.
 CLIENT_PROGRAM: Final = """
 import asyncio
-from tests.netns.test_client_networking import IPV4_ONLY, manager_of
+from tests.netns.test_client_networking import IPV4_ONLY, tunnel
 
 async def run():
-    async with manager_of(IPV4_ONLY).open():
+    async with tunnel(IPV4_ONLY):
         print("open", flush=True)
         await asyncio.Event().wait()
 
@@ -55,9 +66,20 @@ DUAL_STACK: Final = profile_with("fd00:1::/64", 1400)
 PROFILES: Final = [pytest.param(IPV4_ONLY, id="ipv4-only"), pytest.param(DUAL_STACK, id="dual-stack")]
 
 
-def manager_of(profile: TransportProfile, log: RememberingLog | None = None) -> ClientTunManager:
-    addresses = client_addresses(profile.ipv4_subnet, profile.ipv6_subnet, client_id=1)
-    return ClientTunManager(profile, addresses, log or RememberingLog())
+def addresses_of(profile: TransportProfile) -> TunnelAddresses:
+    return client_addresses(profile.ipv4_subnet, profile.ipv6_subnet, client_id=1)
+
+
+def manager_with(log: RememberingLog) -> LinuxClientTunManager:
+    return LinuxClientTunManager(log, JournalFolder.of_this_host())
+
+
+@asynccontextmanager
+async def tunnel(profile: TransportProfile, log: RememberingLog | None = None) -> AsyncIterator[TunDevice]:
+    """A client that holds the host and has the device of one transport."""
+    manager = manager_with(log or RememberingLog())
+    async with manager.hold(), manager.open(profile, addresses_of(profile)) as device:
+        yield device
 
 
 @pytest.fixture
@@ -67,7 +89,7 @@ def uplink(bed: NetnsBed) -> Uplink:
 
 def test_the_interface_is_up_with_its_addresses_and_mtu(uplink: Uplink) -> None:
     async def look() -> tuple[str, str]:
-        async with manager_of(DUAL_STACK).open() as device:
+        async with tunnel(DUAL_STACK) as device:
             return uplink.host.run("ip", "addr", "show", device.name), device.name
 
     shown, name = uplink.host.call_async(look)
@@ -81,7 +103,7 @@ def test_the_interface_is_up_with_its_addresses_and_mtu(uplink: Uplink) -> None:
 
 def test_an_mtu_too_small_for_ipv6_is_raised_and_ipv6_stays(uplink: Uplink) -> None:
     async def look() -> str:
-        async with manager_of(profile_with("fd00:1::/64", 1200)).open():
+        async with tunnel(profile_with("fd00:1::/64", 1200)):
             return uplink.host.run("ip", "addr", "show", INTERFACE)
 
     shown = uplink.host.call_async(look)
@@ -93,7 +115,7 @@ def test_ipv6_is_carried_although_the_administrator_switched_it_off_by_default(u
     uplink.host.run("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
 
     async def look() -> str:
-        async with manager_of(DUAL_STACK).open():
+        async with tunnel(DUAL_STACK):
             return uplink.host.run("ip", "addr", "show", INTERFACE)
 
     assert "inet6 fd00:1::2/64" in uplink.host.call_async(look)
@@ -108,7 +130,7 @@ def test_a_host_without_ipv6_gets_the_ipv4_half_of_the_tunnel(
     log = RememberingLog()
 
     async def look() -> str:
-        async with manager_of(DUAL_STACK, log).open():
+        async with tunnel(DUAL_STACK, log):
             return uplink.host.run("ip", "addr", "show", INTERFACE)
 
     before = uplink.host.snapshot()
@@ -125,10 +147,11 @@ def test_the_main_table_is_not_touched(uplink: Uplink, profile: TransportProfile
         tables = [uplink.host.run("ip", f, "route", "show", "table", "main") for f in ("-4", "-6")]
         lines = [line for table in tables for line in table.splitlines()]
         # Linux itself adds link-local routes to every interface with IPv6.
-        return [line for line in lines if not (f"dev {INTERFACE}" in line and line.startswith("fe80"))]
+        own = (f"fe80::/64 dev {INTERFACE} ", f"fe80::/64 dev {SINK_INTERFACE} ")
+        return [line for line in lines if not line.startswith(own)]
 
     async def look() -> tuple[list[str], str]:
-        async with manager_of(profile).open():
+        async with tunnel(profile):
             return others(), uplink.host.run("ip", "route", "show", "table", str(ROUTING_TABLE))
 
     before = others()
@@ -140,7 +163,7 @@ def test_the_main_table_is_not_touched(uplink: Uplink, profile: TransportProfile
 @pytest.mark.parametrize("destination", [INTERNET, INTERNET_V6])
 def test_traffic_goes_into_the_tunnel(uplink: Uplink, destination: str) -> None:
     async def look() -> list[bytes]:
-        async with manager_of(DUAL_STACK).open() as device:
+        async with tunnel(DUAL_STACK) as device:
             device.read_batch(100)
             with uplink.host_socket(destination) as application:
                 application.sendto(b"private", (destination, PORT))
@@ -156,17 +179,41 @@ def test_a_marked_socket_reaches_the_server_by_the_uplink(
 ) -> None:
     uplink.host.run("sysctl", "-qw", f"net.ipv4.conf.{uplink.interface}.rp_filter={source_filter}")
 
-    async def look() -> tuple[bool, bool]:
-        async with manager_of(DUAL_STACK).open():
-            return uplink.answers(destination, mark=FIREWALL_MARK), uplink.answers(destination)
+    async def look() -> None:
+        manager = manager_with(RememberingLog())
+        async with manager.hold():
+            assert uplink.answers(destination, mark=FIREWALL_MARK)
+            async with manager.open(DUAL_STACK, addresses_of(DUAL_STACK)):
+                assert uplink.answers(destination, mark=FIREWALL_MARK)
+                assert not uplink.answers(destination)
+            assert uplink.answers(destination, mark=FIREWALL_MARK)
 
-    assert uplink.host.call_async(look) == (True, False)
+    uplink.host.call_async(look)
+
+
+def test_a_held_host_without_a_device_drops_ipv4_and_refuses_ipv6_at_once(uplink: Uplink) -> None:
+    async def look() -> None:
+        async with manager_with(RememberingLog()).hold():
+            assert not uplink.answers(INTERNET)
+            async with asyncio.timeout(1):
+                with pytest.raises(PermissionError):
+                    await asyncio.open_connection(INTERNET_V6, PORT)
+
+    uplink.host.call_async(look)
+
+
+def test_a_held_host_without_a_device_reaches_its_local_network(uplink: Uplink) -> None:
+    async def look() -> tuple[bool, bool]:
+        async with manager_with(RememberingLog()).hold():
+            return uplink.answers(NEIGHBOUR), uplink.answers(NEIGHBOUR_V6)
+
+    assert uplink.host.call_async(look) == (True, True)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_local_network_stays_reachable(uplink: Uplink, profile: TransportProfile) -> None:
     async def look() -> tuple[bool, bool]:
-        async with manager_of(profile).open():
+        async with tunnel(profile):
             return uplink.answers(NEIGHBOUR), uplink.answers(NEIGHBOUR_V6)
 
     assert uplink.host.call_async(look) == (True, True)
@@ -174,7 +221,7 @@ def test_the_local_network_stays_reachable(uplink: Uplink, profile: TransportPro
 
 def test_a_tunnel_without_ipv6_refuses_ipv6_at_once_and_leaks_nothing(uplink: Uplink) -> None:
     async def look() -> None:
-        async with manager_of(IPV4_ONLY).open():
+        async with tunnel(IPV4_ONLY):
             with uplink.internet_socket(INTERNET_V6) as there, uplink.host_socket(INTERNET_V6) as application:
                 application.connect((INTERNET_V6, PORT))
                 application.send(b"private")
@@ -189,7 +236,7 @@ def test_a_tunnel_without_ipv6_refuses_ipv6_at_once_and_leaks_nothing(uplink: Up
 
 def test_a_tunnel_without_ipv6_makes_a_tcp_connection_fail_at_once(uplink: Uplink) -> None:
     async def look() -> None:
-        async with manager_of(IPV4_ONLY).open(), asyncio.timeout(1):
+        async with tunnel(IPV4_ONLY), asyncio.timeout(1):
             with pytest.raises(PermissionError):
                 await asyncio.open_connection(INTERNET_V6, PORT)
 
@@ -200,8 +247,8 @@ def test_deleting_the_interface_that_refuses_ipv6_is_logged(uplink: Uplink) -> N
     log = RememberingLog()
 
     async def look() -> None:
-        async with manager_of(IPV4_ONLY, log).open():
-            uplink.host.run("ip", "link", "delete", f"{INTERFACE}-sink")
+        async with tunnel(IPV4_ONLY, log):
+            uplink.host.run("ip", "link", "delete", SINK_INTERFACE)
             await asyncio.sleep(0.01)
 
     uplink.host.call_async(look)
@@ -216,14 +263,14 @@ def test_nothing_leaves_beside_an_interface_that_somebody_has_set_down(
         return [uplink.host.run("ip", "route", "get", target) for target in ("203.0.113.1", INTERNET_V6)]
 
     async def look() -> list[str]:
-        async with manager_of(profile).open():
+        async with tunnel(profile):
             uplink.host.run("ip", "link", "set", INTERFACE, "down")
             while_down = ways_out()
             uplink.host.run("ip", "link", "set", INTERFACE, "up")
             return while_down + ways_out()
 
     for way_out in uplink.host.call_async(look):
-        assert f"dev {INTERFACE}-sink" in way_out
+        assert f"dev {SINK_INTERFACE} " in way_out
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -231,7 +278,7 @@ def test_a_server_inside_the_tunnels_subnet_is_still_reached_directly(
     uplink: Uplink, profile: TransportProfile
 ) -> None:
     async def look() -> str:
-        async with manager_of(profile).open():
+        async with tunnel(profile):
             return uplink.host.run("ip", "route", "get", "10.0.1.77", "mark", str(FIREWALL_MARK))
 
     assert f"dev {uplink.interface}" in uplink.host.call_async(look)
@@ -243,7 +290,7 @@ def test_leaving_restores_the_host(uplink: Uplink, profile: TransportProfile, so
     uplink.host.run("sysctl", "-qw", f"net.ipv4.conf.{uplink.interface}.rp_filter={source_filter}")
 
     async def open_and_leave() -> dict[str, str]:
-        async with manager_of(profile).open():
+        async with tunnel(profile):
             return uplink.host.snapshot()
 
     before = uplink.host.snapshot()
@@ -254,7 +301,7 @@ def test_leaving_restores_the_host(uplink: Uplink, profile: TransportProfile, so
 
 def test_an_error_inside_restores_the_host(uplink: Uplink) -> None:
     async def fail() -> None:
-        async with manager_of(DUAL_STACK).open():
+        async with tunnel(DUAL_STACK):
             raise RuntimeError("the tunnel broke")
 
     before = uplink.host.snapshot()
@@ -265,7 +312,7 @@ def test_an_error_inside_restores_the_host(uplink: Uplink) -> None:
 
 def test_leaving_copes_with_what_somebody_else_already_removed(uplink: Uplink) -> None:
     async def look() -> None:
-        async with manager_of(IPV4_ONLY).open() as device:
+        async with tunnel(IPV4_ONLY) as device:
             uplink.host.run("ip", "link", "delete", device.name)
             uplink.host.run("ip", "rule", "del", "priority", "31831")
             uplink.host.run("nft", "flush", "ruleset")
@@ -276,41 +323,6 @@ def test_leaving_copes_with_what_somebody_else_already_removed(uplink: Uplink) -
     assert uplink.host.snapshot() == before
 
 
-@pytest.mark.parametrize(
-    ("step", "occurrence"),
-    [
-        ("set_mtu", 1),
-        ("add_address", 1),
-        ("set_up", 1),
-        ("set_up", 2),
-        ("add_default_route", 1),
-        ("add_default_route", 2),
-        ("add_rule", 1),
-        ("add_rule", 2),
-        ("add_rule", 3),
-        ("add_rule", 4),
-    ],
-)
-@pytest.mark.parametrize(
-    "error", [NetworkError("refused"), asyncio.CancelledError()], ids=["error", "cancel"]
-)
-def test_a_failing_step_undoes_the_earlier_ones(
-    uplink: Uplink, monkeypatch: pytest.MonkeyPatch, step: str, occurrence: int, error: BaseException
-) -> None:
-    async def attempt() -> bool:
-        fail_at(monkeypatch, Netlink, step, occurrence, error)
-        try:
-            async with manager_of(IPV4_ONLY).open():
-                return True
-        except type(error):
-            return False
-
-    uplink.host.run("sysctl", "-qw", f"net.ipv4.conf.{uplink.interface}.rp_filter=1")
-    before = uplink.host.snapshot()
-    assert uplink.host.call_async(attempt) is False
-    assert uplink.host.snapshot() == before
-
-
 def test_without_nft_a_host_with_a_strict_source_filter_says_what_to_install(
     uplink: Uplink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,7 +330,7 @@ def test_without_nft_a_host_with_a_strict_source_filter_says_what_to_install(
     before = uplink.host.snapshot()
 
     async def attempt() -> None:
-        async with manager_of(DUAL_STACK).open():
+        async with tunnel(DUAL_STACK):
             pass
 
     with monkeypatch.context() as patch:
@@ -333,7 +345,7 @@ def test_a_taken_interface_name_is_refused_and_the_interface_left_alone(uplink: 
     before = uplink.host.snapshot()
 
     async def attempt() -> None:
-        async with manager_of(DUAL_STACK).open():
+        async with tunnel(DUAL_STACK):
             pass
 
     with pytest.raises(TunError, match="already exists"):
@@ -341,17 +353,127 @@ def test_a_taken_interface_name_is_refused_and_the_interface_left_alone(uplink: 
     assert uplink.host.snapshot() == before
 
 
+@pytest.mark.parametrize(
+    "owner",
+    [
+        pytest.param(("tuntap", "add", "dev", SINK_INTERFACE, "mode", "tun"), id="tun"),
+        pytest.param(("link", "add", SINK_INTERFACE, "type", "bridge"), id="bridge"),
+    ],
+)
+def test_an_interface_of_somebody_else_in_place_of_the_last_resort_is_left_alone(
+    uplink: Uplink, owner: tuple[str, ...]
+) -> None:
+    uplink.host.run("ip", *owner)
+    before = uplink.host.snapshot()
+
+    async def attempt() -> None:
+        async with manager_with(RememberingLog()).hold():
+            pass
+
+    with pytest.raises(TunError, match=f"an interface {SINK_INTERFACE} already exists"):
+        uplink.host.call_async(attempt)
+    assert uplink.host.snapshot() == before
+
+
 def test_a_second_client_is_refused_and_the_first_goes_on(uplink: Uplink) -> None:
     async def attempt() -> tuple[dict[str, str], dict[str, str]]:
-        async with manager_of(DUAL_STACK).open():
+        async with tunnel(DUAL_STACK):
             first = uplink.host.snapshot()
-            with pytest.raises(AnotherClientError):
-                async with manager_of(profile_with(None, 1400, interface="c_tcptun0")).open():
+            with pytest.raises(AnotherInstanceError):
+                async with tunnel(profile_with(None, 1400, interface="c_tcptun0")):
                     pass
             return first, uplink.host.snapshot()
 
     first, afterwards = uplink.host.call_async(attempt)
     assert first == afterwards
+
+
+@pytest.mark.parametrize("option", ["-4", "-6"])
+@pytest.mark.parametrize("priority", ["31830", "31831"])
+def test_a_rule_of_somebody_else_in_place_of_ours_is_named_and_left_alone(
+    uplink: Uplink, option: str, priority: str
+) -> None:
+    uplink.host.run("ip", option, "rule", "add", "priority", priority, "table", "42")
+    before = uplink.host.snapshot()
+
+    async def attempt() -> None:
+        async with manager_with(RememberingLog()).hold():
+            pass
+
+    with pytest.raises(ForeignNameError, match=f"`ip (-6 )?rule del priority {priority}`"):
+        uplink.host.call_async(attempt)
+    assert uplink.host.snapshot() == before
+
+
+def test_a_firewall_table_of_somebody_else_in_place_of_ours_is_named_and_left_alone(uplink: Uplink) -> None:
+    uplink.host.run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=1")
+    uplink.host.run("nft", "add table inet tungo_client; add chain inet tungo_client theirs")
+    before = uplink.host.snapshot()
+
+    async def attempt() -> None:
+        async with manager_with(RememberingLog()).hold():
+            pass
+
+    with pytest.raises(ForeignNameError, match="nft delete table inet tungo_client"):
+        uplink.host.call_async(attempt)
+    assert uplink.host.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        pytest.param("10.0.1.77/24", id="the same"),
+        pytest.param("10.0.1.65/28", id="a part"),
+        pytest.param("10.9.9.9/8", id="a larger one"),
+        pytest.param("fd00:1::77/64", id="ipv6"),
+    ],
+)
+def test_a_tunnel_whose_subnet_is_that_of_the_lan_is_refused(uplink: Uplink, network: str) -> None:
+    uplink.host.run("ip", "addr", "add", network, "dev", uplink.interface)
+    before = uplink.host.snapshot()
+
+    async def attempt() -> None:
+        async with tunnel(DUAL_STACK):
+            pass
+
+    with pytest.raises(SubnetCollisionError, match=f"the network at {uplink.interface}"):
+        uplink.host.call_async(attempt)
+    assert uplink.host.snapshot() == before
+
+
+def test_a_route_of_another_tunnel_into_the_subnet_is_a_collision_and_its_default_route_none(
+    uplink: Uplink,
+) -> None:
+    uplink.host.run("ip", "tuntap", "add", "dev", "other0", "mode", "tun")
+    uplink.host.run("ip", "link", "set", "other0", "up")
+    for half in ("0.0.0.0/1", "128.0.0.0/1"):
+        uplink.host.run("ip", "route", "add", half, "dev", "other0")
+
+    async def attempt() -> None:
+        async with tunnel(DUAL_STACK):
+            pass
+
+    uplink.host.call_async(attempt)
+    uplink.host.run("ip", "route", "add", "10.0.0.0/16", "dev", "other0")
+    with pytest.raises(SubnetCollisionError, match=r"10\.0\.0\.0/16, the network at other0"):
+        uplink.host.call_async(attempt)
+
+
+def test_a_lan_with_the_tunnels_subnet_and_the_server_in_it_does_no_harm(uplink: Uplink) -> None:
+    uplink.host.run("ip", "addr", "add", "10.0.1.77/24", "dev", uplink.interface)
+    uplink.gateway.run("ip", "addr", "add", "10.0.1.1/24", "dev", uplink.gateway_interface)
+    profile = dataclasses.replace(DUAL_STACK, server=ServerAddress(ipv4=IPv4Address("10.0.1.1")))
+
+    async def look() -> tuple[bool, str]:
+        async with tunnel(profile):
+            return (
+                uplink.answers("10.0.1.1", mark=FIREWALL_MARK),
+                uplink.host.run("ip", "route", "get", INTERNET),
+            )
+
+    server_answers, way_out = uplink.host.call_async(look)
+    assert server_answers
+    assert f"dev {INTERFACE} " in way_out
 
 
 def test_a_killed_client_cuts_nothing_off_and_the_next_one_leaves_no_trace(uplink: Uplink) -> None:
@@ -367,7 +489,7 @@ def test_a_killed_client_cuts_nothing_off_and_the_next_one_leaves_no_trace(uplin
     assert uplink.answers(INTERNET_V6)
 
     async def start_and_stop() -> int:
-        async with manager_of(IPV4_ONLY).open():
+        async with tunnel(IPV4_ONLY):
             return uplink.host.run("ip", "rule").count(f"lookup {ROUTING_TABLE}")
 
     assert uplink.host.call_async(start_and_stop) == 1

@@ -1,6 +1,7 @@
 """A server's interface, forwarding and firewall table on a real kernel, and that nothing stays."""
 
 import asyncio
+import dataclasses
 import os
 import select
 import shutil
@@ -9,6 +10,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
@@ -19,12 +21,11 @@ import pytest
 from application.network.routing.tun import TunDevice, TunUnavailableError
 from domain.addressing.tunnel import server_addresses
 from domain.settings.profile import ServerAddress, TransportProfile, TransportProtocol
-from infrastructure.pal.linux.errors import NetworkError
-from infrastructure.pal.linux.netlink import Netlink
+from infrastructure.pal.linux.errors import AnotherInstanceError, ForeignNameError, SubnetCollisionError
+from infrastructure.pal.linux.journal import JournalFolder
 from infrastructure.pal.tunnel.server.tun_manager import ServerTunManager
 from tests.adapters.log import RememberingLog
 from tests.netns.bed import NetnsBed
-from tests.netns.faults import fail_at
 from tests.netns.packets import internet_checksum, pseudo_header, segment_size_of, tcp_syn, udp_packet
 from tests.netns.uplink import HOST, HOST_V6, INTERNET, INTERNET_V6, Uplink
 
@@ -48,6 +49,27 @@ asyncio.run(run())
 """
 
 
+# What a server runs that cannot write to /proc/sys.
+READ_ONLY_PROGRAM: Final = """
+import asyncio
+from infrastructure.pal.linux.errors import SysctlError
+from tests.adapters.log import RememberingLog
+from tests.netns.test_server_networking import DUAL_STACK, manager_of
+
+async def run():
+    log = RememberingLog()
+    try:
+        async with manager_of(DUAL_STACK, log).open():
+            print("open")
+    except SysctlError as exc:
+        print(exc)
+    for message in log.messages:
+        print(message)
+
+asyncio.run(run())
+"""
+
+
 def profile_with(ipv6_subnet: str | None, mtu_bytes: int = 1400) -> TransportProfile:
     return TransportProfile(
         protocol=TransportProtocol.UDP,
@@ -66,9 +88,22 @@ DUAL_STACK: Final = profile_with("fd00:1::/64")
 PROFILES: Final = [pytest.param(IPV4_ONLY, id="ipv4-only"), pytest.param(DUAL_STACK, id="dual-stack")]
 
 
-def manager_of(profile: TransportProfile, log: RememberingLog | None = None) -> ServerTunManager:
+def manager_of(
+    profile: TransportProfile,
+    log: RememberingLog | None = None,
+    *,
+    nat: bool = True,
+    isolated_from: Sequence[str] = (),
+) -> ServerTunManager:
     addresses = server_addresses(profile.ipv4_subnet, profile.ipv6_subnet)
-    return ServerTunManager(profile, addresses, log or RememberingLog())
+    return ServerTunManager(
+        profile,
+        addresses,
+        log or RememberingLog(),
+        JournalFolder.of_this_host(),
+        nat=nat,
+        isolated_from=isolated_from,
+    )
 
 
 @pytest.fixture
@@ -205,20 +240,101 @@ def test_the_tables_of_others_are_left_alone(uplink: Uplink) -> None:
     assert uplink.host.run("nft", "list", "ruleset") == others
 
 
-def test_a_stale_table_of_the_same_name_is_replaced(uplink: Uplink) -> None:
+def test_a_table_of_somebody_else_in_place_of_ours_is_named_and_left_alone(uplink: Uplink) -> None:
+    add_chain(uplink, f"inet tungo_server_{INTERFACE}", "theirs", "type filter hook forward priority 0;")
+    before = uplink.host.snapshot()
+
+    async def attempt() -> None:
+        async with manager_of(DUAL_STACK).open():
+            pass
+
+    with pytest.raises(ForeignNameError, match=f"nft delete table inet tungo_server_{INTERFACE}"):
+        uplink.host.call_async(attempt)
+    assert uplink.host.snapshot() == before
+
+
+def test_a_table_that_somebody_put_in_place_of_ours_meanwhile_stays(uplink: Uplink) -> None:
     table = f"inet tungo_server_{INTERFACE}"
-    add_chain(uplink, table, "stale", "type filter hook forward priority 0; policy drop;")
+
+    async def replace_it() -> str:
+        async with manager_of(DUAL_STACK).open():
+            uplink.host.run("nft", "delete", "table", *table.split())
+            add_chain(uplink, table, "theirs", "type filter hook forward priority 0;")
+            return uplink.host.run("nft", "list", "ruleset")
+
+    assert uplink.host.call_async(replace_it) == uplink.host.run("nft", "list", "ruleset")
+
+
+@pytest.mark.parametrize(
+    ("program", "client", "destination"),
+    [
+        ("iptables-nft", CLIENT, INTERNET),
+        ("iptables-legacy", CLIENT, INTERNET),
+        ("ip6tables-nft", CLIENT_V6, INTERNET_V6),
+        ("ip6tables-legacy", CLIENT_V6, INTERNET_V6),
+    ],
+)
+def test_clients_reach_the_internet_where_iptables_drops_what_is_forwarded(
+    uplink: Uplink, program: str, client: str, destination: str
+) -> None:
+    uplink.host.run(program, "-P", "FORWARD", "DROP")
+    uplink.host.run(program, "-A", "FORWARD", "-m", "comment", "--comment", "not tungo:s", "-j", "DROP")
+    log = RememberingLog()
+
+    async def talk() -> bytes:
+        async with manager_of(DUAL_STACK, log).open() as device:
+            with uplink.internet_socket(destination) as there:
+                device.write_batch([udp_packet(client, destination, b"question")])
+                question, source = there.recvfrom(100)
+                there.sendto(b"answer to " + question, source)
+                return next_packet_to(device, client)
+
+    before = uplink.host.snapshot()
+    assert uplink.host.call_async(talk).endswith(b"answer to question")
+    assert uplink.host.snapshot() == before
+    assert log.events == []
+
+
+def test_a_tunnel_without_ipv6_changes_nothing_in_ip6tables(uplink: Uplink) -> None:
+    uplink.host.run("ip6tables-nft", "-P", "FORWARD", "DROP")
 
     async def look() -> str:
-        async with manager_of(DUAL_STACK).open():
-            return uplink.host.run("nft", "list", "table", *table.split())
+        async with manager_of(IPV4_ONLY).open():
+            return uplink.host.run("ip6tables-nft", "-S", "FORWARD")
 
-    assert "stale" not in uplink.host.call_async(look)
-    assert uplink.host.run("nft", "list", "ruleset") == ""
+    assert uplink.host.call_async(look) == "-P FORWARD DROP\n"
 
 
-def test_a_firewall_that_drops_what_is_forwarded_is_named_in_the_log(uplink: Uplink) -> None:
-    add_chain(uplink, "ip filter", "FORWARD", "type filter hook forward priority 0; policy drop;")
+def test_an_iptables_that_accepts_is_not_touched(uplink: Uplink) -> None:
+    for program in ("iptables-nft", "iptables-legacy"):
+        uplink.host.run(program, "-P", "FORWARD", "ACCEPT")
+
+    async def look() -> list[str]:
+        async with manager_of(IPV4_ONLY).open():
+            return [
+                uplink.host.run(program, "-S", "FORWARD") for program in ("iptables-nft", "iptables-legacy")
+            ]
+
+    assert uplink.host.call_async(look) == ["-P FORWARD ACCEPT\n"] * 2
+
+
+def test_leaving_copes_with_a_firewall_that_was_flushed_meanwhile(uplink: Uplink) -> None:
+    uplink.host.run("iptables-nft", "-P", "FORWARD", "DROP")
+    uplink.host.run("iptables-legacy", "-P", "FORWARD", "DROP")
+
+    async def flush() -> dict[str, str]:
+        async with manager_of(IPV4_ONLY).open():
+            uplink.host.run("nft", "flush", "ruleset")
+            uplink.host.run("iptables-legacy", "-F")
+        return uplink.host.snapshot()
+
+    after = uplink.host.call_async(flush)
+    assert after["nft list ruleset"] == ""
+    assert "tungo" not in after["iptables-legacy-save"]
+
+
+def test_a_firewall_that_iptables_does_not_know_is_named_in_the_log(uplink: Uplink) -> None:
+    add_chain(uplink, "inet strict", "forward", "type filter hook forward priority 0; policy drop;")
     log = RememberingLog()
 
     async def open_and_leave() -> None:
@@ -226,7 +342,141 @@ def test_a_firewall_that_drops_what_is_forwarded_is_named_in_the_log(uplink: Upl
             pass
 
     uplink.host.call_async(open_and_leave)
-    assert [event.fields["chain"] for event in log.events] == ["ip filter FORWARD"]
+    assert [event.fields["chain"] for event in log.events] == ["inet strict forward"]
+
+
+@pytest.mark.parametrize("program", ["iptables-nft", "iptables-legacy"])
+def test_a_firewall_of_an_iptables_that_is_not_installed_is_named_in_the_log(
+    uplink: Uplink, program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    uplink.host.run(program, "-P", "FORWARD", "DROP")
+    nft = shutil.which("nft")
+    assert nft is not None
+    (tmp_path / "nft").symlink_to(nft)
+    log = RememberingLog()
+
+    async def open_and_leave() -> None:
+        async with manager_of(IPV4_ONLY, log).open():
+            pass
+
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path))
+        uplink.host.call_async(open_and_leave)
+    [event] = log.events
+    assert "FORWARD" in str(event.fields["chain"])
+    assert "as installed here" in str(event.fields["reason"])
+
+
+def test_isolated_clients_reach_neither_one_another_nor_those_of_another_transport(uplink: Uplink) -> None:
+    other = dataclasses.replace(IPV4_ONLY, interface_name="s_tcptun0", ipv4_subnet=IPv4Network("10.0.0.0/24"))
+    tunnels = [INTERFACE, other.interface_name]
+
+    async def talk() -> bytes:
+        async with (
+            manager_of(IPV4_ONLY, isolated_from=tunnels).open() as device,
+            manager_of(other, isolated_from=tunnels).open() as other_device,
+        ):
+            for sender, sent_by in ((device, CLIENT), (other_device, "10.0.0.2")):
+                for receiver in ("10.0.1.3", "10.0.0.3"):
+                    sender.write_batch([udp_packet(sent_by, receiver, b"hello")])
+            with uplink.internet_socket(INTERNET) as there:
+                device.write_batch([udp_packet(CLIENT, INTERNET, b"question")])
+                question, _ = there.recvfrom(100)
+            # By now whatever was let through is there.
+            arrived = [*device.read_batch(100), *other_device.read_batch(100)]
+            assert not any(b"hello" in packet for packet in arrived)
+            return question
+
+    assert uplink.host.call_async(talk) == b"question"
+
+
+def test_isolated_clients_still_reach_the_server_itself(uplink: Uplink) -> None:
+    async def talk() -> bytes:
+        async with manager_of(IPV4_ONLY, isolated_from=[INTERFACE]).open() as device:
+            with uplink.host.call(partial(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)) as server:
+                server.settimeout(1)
+                server.bind(("10.0.1.1", 4001))
+                device.write_batch([udp_packet(CLIENT, "10.0.1.1", b"hello")])
+                return server.recv(100)
+
+    assert uplink.host.call_async(talk) == b"hello"
+
+
+@pytest.mark.parametrize(("client", "destination"), [(CLIENT, INTERNET), (CLIENT_V6, INTERNET_V6)])
+def test_without_nat_clients_are_seen_under_their_tunnel_addresses(
+    uplink: Uplink, client: str, destination: str
+) -> None:
+    uplink.gateway.run("ip", "route", "add", "10.0.1.0/24", "via", HOST)
+    uplink.gateway.run("ip", "-6", "route", "add", "fd00:1::/64", "via", HOST_V6)
+    # Lets the host know the gateway: without a link-local address it could not look for it for others.
+    assert uplink.answers(destination)
+
+    async def talk() -> tuple[str, bytes]:
+        async with manager_of(DUAL_STACK, nat=False).open() as device:
+            with uplink.internet_socket(destination) as there:
+                device.write_batch([udp_packet(client, destination, b"question")])
+                question, source = there.recvfrom(100)
+                there.sendto(b"answer to " + question, source)
+                return source[0], next_packet_to(device, client)
+
+    source, answer = uplink.host.call_async(talk)
+    assert source == client
+    assert answer.endswith(b"answer to question")
+
+
+@pytest.mark.parametrize("network", ["10.0.1.77/24", "10.0.0.77/16", "10.0.1.1/32", "fd00:1:0:0:1::7/80"])
+def test_a_subnet_that_is_that_of_a_lan_is_refused_before_anything_is_changed(
+    uplink: Uplink, network: str
+) -> None:
+    uplink.host.run("ip", "addr", "add", network, "dev", uplink.interface)
+    before = uplink.host.snapshot()
+
+    async def attempt() -> None:
+        async with manager_of(DUAL_STACK).open():
+            pass
+
+    with pytest.raises(SubnetCollisionError, match=f"the network at {uplink.interface}: give the tunnel"):
+        uplink.host.call_async(attempt)
+    assert uplink.host.snapshot() == before
+
+
+def test_a_second_server_with_the_interface_is_refused_and_the_first_goes_on(uplink: Uplink) -> None:
+    async def attempt() -> tuple[dict[str, str], dict[str, str]]:
+        async with manager_of(DUAL_STACK).open():
+            first = uplink.host.snapshot()
+            with pytest.raises(AnotherInstanceError, match=f"has {INTERFACE}"):
+                async with manager_of(DUAL_STACK).open():
+                    pass
+            return first, uplink.host.snapshot()
+
+    first, afterwards = uplink.host.call_async(attempt)
+    assert first == afterwards
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_with_kernel_settings_that_cannot_be_written_forwarding_must_be_on_already(
+    uplink: Uplink, was_on: bool
+) -> None:
+    if was_on:
+        uplink.host.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+    before = uplink.host.snapshot()
+    read_only = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys"
+    with uplink.host.start(
+        *("unshare", "--mount", "--propagation", "private"),
+        *("sh", "-c", f'{read_only} && exec "$@"', "sh"),
+        *(sys.executable, "-c", READ_ONLY_PROGRAM),
+    ) as program:
+        assert program.stdout is not None
+        said = program.stdout.read().splitlines()
+    if was_on:
+        warning = "kernel settings cannot be written here: forwarding is on and stays as it is"
+        assert said == ["open", warning, warning]
+    else:
+        advice = "run `sysctl -w net.ipv4.ip_forward=1` on the host, or run as root"
+        assert said == [
+            f"cannot set the kernel setting net.ipv4.ip_forward to 1: no permission here: {advice}"
+        ]
+    assert uplink.host.snapshot() == before
 
 
 def test_an_advertised_default_route_survives_while_the_host_forwards(uplink: Uplink) -> None:
@@ -243,29 +493,6 @@ def test_an_advertised_default_route_survives_while_the_host_forwards(uplink: Up
     assert "via fe80::1" in uplink.host.call_async(look)
     assert uplink.host.run("sysctl", "-n", f"net.ipv6.conf.{uplink.interface}.accept_ra") == "1\n"
     assert "via fe80::1" in uplink.host.run(*default)
-
-
-@pytest.mark.parametrize(
-    ("step", "occurrence"),
-    [("set_mtu", 1), ("add_address", 2), ("set_up", 1), ("interfaces_with_advertised_default", 1)],
-)
-@pytest.mark.parametrize(
-    "error", [NetworkError("refused"), asyncio.CancelledError()], ids=["error", "cancel"]
-)
-def test_a_failing_step_undoes_the_earlier_ones(
-    uplink: Uplink, monkeypatch: pytest.MonkeyPatch, step: str, occurrence: int, error: BaseException
-) -> None:
-    async def attempt() -> bool:
-        fail_at(monkeypatch, Netlink, step, occurrence, error)
-        try:
-            async with manager_of(DUAL_STACK).open():
-                return True
-        except type(error):
-            return False
-
-    before = uplink.host.snapshot()
-    assert uplink.host.call_async(attempt) is False
-    assert uplink.host.snapshot() == before
 
 
 def test_cancelling_while_nft_runs_leaves_no_table(
@@ -313,24 +540,31 @@ def test_without_nft_the_error_names_the_package_and_nothing_stays(
     assert uplink.host.snapshot() == before
 
 
-def test_after_a_killed_server_the_next_one_leaves_nothing_but_the_forwarding_switch(uplink: Uplink) -> None:
+def test_after_a_killed_server_the_next_one_leaves_everything_as_it_was_before_the_first(
+    uplink: Uplink,
+) -> None:
+    uplink.host.run("sysctl", "-qw", "net.ipv4.conf.all.accept_redirects=0")
+    uplink.host.run("iptables-nft", "-P", "FORWARD", "DROP")
     before = uplink.host.snapshot()
     killed = uplink.host.start(sys.executable, "-c", SERVER_PROGRAM)
     with killed:
         assert killed.stdout is not None
         assert killed.stdout.readline() == "open\n"
         killed.send_signal(signal.SIGKILL)
+    assert uplink.host.snapshot()["sysctl"] != before["sysctl"]
+    log = RememberingLog()
 
-    async def open_and_leave() -> str:
-        async with manager_of(DUAL_STACK).open():
-            return uplink.host.run("nft", "list", "tables")
+    async def open_and_leave() -> tuple[str, str]:
+        async with manager_of(DUAL_STACK, log).open():
+            return (
+                uplink.host.run("nft", "list", "tables", "inet"),
+                uplink.host.run("iptables-nft", "-S", "FORWARD"),
+            )
 
-    assert uplink.host.call_async(open_and_leave) == f"table inet tungo_server_{INTERFACE}\n"
-    after = uplink.host.snapshot()
-    changed = {what for what in before if after[what] != before[what]}
-    assert changed == {"sysctl", "ip -6 route show table all"}
-    # The route is the router's anycast address, which comes and goes with the switch.
-    uplink.host.run("sysctl", "-qw", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0")
+    tables, chain = uplink.host.call_async(open_and_leave)
+    assert tables == f"table inet tungo_server_{INTERFACE}\n"
+    assert chain.count(f"tungo:{INTERFACE}") == 2
+    assert log.messages == ["took back what a killed process had left behind"]
     assert uplink.host.snapshot() == before
 
 

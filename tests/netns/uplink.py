@@ -24,7 +24,7 @@ class Uplink:
     def __init__(self, bed: NetnsBed) -> None:
         self.host: Namespace = bed.namespace("host")
         self.gateway: Namespace = bed.namespace("gateway")
-        self.interface, _ = bed.join(
+        self.interface, self.gateway_interface = bed.join(
             self.host,
             [f"{HOST}/24", f"{HOST_V6}/64"],
             self.gateway,

@@ -5,12 +5,18 @@ Errors::
     TunError (application.network.routing.tun)
     └── NetworkError                a step failed; the text says what, where and what to do
         ├── NetworkRightsError      the process lacks CAP_NET_ADMIN (also a TunUnavailableError)
-        ├── AnotherClientError      the routing table of TunGo clients is in use
+        ├── AnotherInstanceError    a running TunGo has what this one needs
+        │   └── AnotherClientError  the routing table of TunGo clients is in use
+        ├── ForeignNameError        somebody else has a firewall table or routing rule where ours belongs
+        ├── SubnetCollisionError    the tunnel's subnet is also that of a network this host is connected to
+        ├── JournalError            the journal of changes cannot be read or written
         ├── NftablesError           nft refused the document
         │   └── NftMissingError     nft is not installed (also a TunUnavailableError)
-        └── SysctlError             a kernel setting cannot be read or written
+        ├── IptablesError           iptables refused the rules, or cannot be started
+        ├── SysctlError             a kernel setting cannot be read or written
+        └── ResolverError           the name servers of this host cannot be set or put back
 
-They are TunErrors, so that ``TunManager.open`` raises one tree.
+They are TunErrors, so that the TUN managers raise one tree.
 """
 
 from application.network.routing.tun import TunError, TunUnavailableError
@@ -24,8 +30,24 @@ class NetworkRightsError(NetworkError, TunUnavailableError):
     """The kernel refused for want of CAP_NET_ADMIN."""
 
 
-class AnotherClientError(NetworkError):
+class AnotherInstanceError(NetworkError):
+    """A running TunGo, in this process or another, has what this one needs."""
+
+
+class AnotherClientError(AnotherInstanceError):
     """Two clients cannot both be the way to the Internet."""
+
+
+class ForeignNameError(NetworkError):
+    """A name or number that we use has an owner whom we do not know; what it stands for is left alone."""
+
+
+class SubnetCollisionError(NetworkError):
+    """With the tunnel up, some of its addresses or some of a connected network would be out of reach."""
+
+
+class JournalError(NetworkError):
+    """What is about to be changed cannot be written down, or what was cannot be read."""
 
 
 class NftablesError(NetworkError):
@@ -36,9 +58,17 @@ class NftMissingError(NftablesError, TunUnavailableError):
     """There is no program nft on this host."""
 
 
+class IptablesError(NetworkError):
+    """The rules could not be inserted, listed or removed."""
+
+
 class SysctlError(NetworkError):
     """A kernel setting could not be read or written; ``key`` is its name, as sysctl(8) writes it."""
 
     def __init__(self, key: str, sentence: str) -> None:
         self.key = key
         super().__init__(sentence)
+
+
+class ResolverError(NetworkError):
+    """The name servers of this host could not be set or put back."""

@@ -7,13 +7,15 @@ ships no types: the two Protocols below are all that we use of it.
 import errno
 import os
 import socket
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
-from ipaddress import IPv4Interface, IPv6Interface
+from functools import partial
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, ip_network
 from typing import Concatenate, Final, Literal, ParamSpec, Protocol, TypeVar, overload
 
+from domain.addressing.split import Network
 from infrastructure.pal.linux.errors import NetworkError, NetworkRightsError
 from infrastructure.pal.linux.pyroute import NetlinkLoop, netlink_loop, prepare_import
 
@@ -25,7 +27,16 @@ _IFA_F_NODAD: Final = 0x02
 _IFA_F_NOPREFIXROUTE: Final = 0x200
 _FIB_RULE_INVERT: Final = 0x02
 _RTPROT_RA: Final = 9
+_RTN_UNICAST: Final = 1
+_RTN_THROW: Final = 9
+_RT_SCOPE_LINK: Final = 253
+# <linux/if.h>
+_IFF_UP: Final = 0x1
+_IFF_LOWER_UP: Final = 0x10000
 MAIN_TABLE: Final = 254
+
+# What may say where a route goes next: a gateway, one of the other family, several, or an object apart.
+_NEXT_HOP_ATTRIBUTES: Final = ("RTA_GATEWAY", "RTA_VIA", "RTA_MULTIPATH", "RTA_NH_ID")
 
 # IPv6 has no metric 0: it would become 1024.
 _FIRST_CHOICE: Final = 1
@@ -39,6 +50,11 @@ class Family(IntEnum):
 
     IPV4 = socket.AF_INET
     IPV6 = socket.AF_INET6
+
+    @classmethod
+    def of(cls, network: Network) -> "Family":
+        """The family of the addresses of ``network``."""
+        return cls.IPV4 if isinstance(network, IPv4Network) else cls.IPV6
 
     @property
     def everything(self) -> str:
@@ -60,6 +76,24 @@ class PolicyRule:
     ignore_default: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class MainRoute:
+    """A route out of this host. ``via`` is what it says about the next hop, "" if there is none.
+
+    ``interface`` is "" if it leads over several.
+    """
+
+    destination: Network
+    interface: str
+    via: str
+    metric: int
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it leads everywhere."""
+        return self.destination.prefixlen == 0
+
+
 class _Message(Protocol):
     def __getitem__(self, field: str, /) -> object: ...
 
@@ -71,14 +105,22 @@ class _Socket(Protocol):
 
     async def __aexit__(self, kind: None, error: None, trace: None) -> None: ...
 
+    @overload
     async def link(self, command: Literal["get", "set"], **fields: object) -> list[_Message]: ...
+
+    @overload
+    async def link(self, command: Literal["dump"]) -> AsyncIterable[_Message]: ...
 
     async def link_lookup(self, **match: object) -> list[int]: ...
 
+    @overload
     async def addr(self, command: Literal["add"], **fields: object) -> list[_Message]: ...
 
     @overload
-    async def route(self, command: Literal["add"], **fields: object) -> list[_Message]: ...
+    async def addr(self, command: Literal["dump"]) -> AsyncIterable[_Message]: ...
+
+    @overload
+    async def route(self, command: Literal["add", "replace", "del"], **fields: object) -> list[_Message]: ...
 
     @overload
     async def route(self, command: Literal["dump"], **fields: object) -> AsyncIterable[_Message]: ...
@@ -152,18 +194,87 @@ class Netlink:
             await self._socket.link("set", index=index, state="up")
 
     @_on_the_netlink_loop
-    async def add_default_route(
-        self, interface: str, family: Family, table: int, *, metric: int = _FIRST_CHOICE
+    async def add_route(
+        self, interface: str, destination: Network, table: int, *, metric: int = _FIRST_CHOICE
     ) -> None:
-        """Send what looks up ``table`` into the interface; of several routes the smallest metric counts.
+        """Send what looks up ``table`` for ``destination`` into the interface; the smallest metric counts.
 
         The kernel deletes the route with the interface, and when the interface is set down.
         """
         index = await self._index_of(interface)
-        with _translated(f"add a default route through {interface} to table {table}"):
+        with _translated(f"add a route to {destination} through {interface} to table {table}"):
             await self._socket.route(
-                "add", family=family, dst=family.everything, oif=index, table=table, priority=metric
+                "add",
+                family=Family.of(destination),
+                dst=str(destination),
+                oif=index,
+                table=table,
+                priority=metric,
             )
+
+    @_on_the_netlink_loop
+    async def add_passing_route(self, destination: Network, table: int) -> None:
+        """Have what looks up ``table`` for ``destination`` go on to the next rule, as if there were no route.
+
+        It belongs to no interface and stays until it is deleted. Adding one that is there changes nothing.
+        """
+        with _translated(f"add the route past table {table} to {destination}"):
+            await self._socket.route(
+                "replace", family=Family.of(destination), dst=str(destination), table=table, type=_RTN_THROW
+            )
+
+    @_on_the_netlink_loop
+    async def delete_passing_route(self, destination: Network, table: int) -> None:
+        """Take ``add_passing_route`` back; that there is none is no error."""
+        with _translated(f"delete the route past table {table} to {destination}", but_not=errno.ESRCH):
+            await self._socket.route(
+                "del", family=Family.of(destination), dst=str(destination), table=table, type=_RTN_THROW
+            )
+
+    @_on_the_netlink_loop
+    async def main_routes(self) -> list[MainRoute]:
+        """The routes of the main table that lead out of this host, without those to link-local addresses."""
+        names = dict(socket.if_nameindex())
+        found: list[MainRoute] = []
+        for family in Family:
+            with _translated("list the routes of the main table"):
+                messages = await _collect(partial(self._dump_main, family))
+            found += (
+                _main_route(message, family, names)
+                for message in messages
+                if message.get_attr("RTA_TABLE") == MAIN_TABLE and message["type"] == _RTN_UNICAST
+            )
+        return [route for route in found if not route.destination.is_link_local]
+
+    @_on_the_netlink_loop
+    async def global_addresses(self) -> list[tuple[str, str]]:
+        """The addresses of this host that are not link-local, each with its interface's name in front."""
+        names = dict(socket.if_nameindex())
+        with _translated("list the addresses"):
+            messages = await _collect(lambda: self._socket.addr("dump"))
+        return [
+            (
+                names.get(_number(message["index"]), ""),
+                f"{message.get_attr('IFA_ADDRESS')}/{message['prefixlen']}",
+            )
+            for message in messages
+            if message["scope"] != _RT_SCOPE_LINK
+        ]
+
+    @_on_the_netlink_loop
+    async def links_that_carry(self) -> list[str]:
+        """The names of the interfaces that are up and connected."""
+        with _translated("list the interfaces"):
+            messages = await _collect(lambda: self._socket.link("dump"))
+        carrying = _IFF_UP | _IFF_LOWER_UP
+        return [
+            str(message.get_attr("IFLA_IFNAME"))
+            for message in messages
+            if _number(message["flags"]) & carrying == carrying
+        ]
+
+    def _dump_main(self, family: Family) -> Awaitable[AsyncIterable[_Message]]:
+        return self._socket.route("dump", family=family, table=MAIN_TABLE)
 
     @_on_the_netlink_loop
     async def has_routes(self, family: Family, table: int) -> bool:
@@ -183,25 +294,24 @@ class Netlink:
     @_on_the_netlink_loop
     async def add_rule(self, family: Family, rule: PolicyRule) -> None:
         """Add the rule. The kernel refuses an equal one."""
-        fields: dict[str, object] = {}
-        if rule.unless_mark is not None:
-            fields |= {"fwmark": rule.unless_mark, "flags": _FIB_RULE_INVERT}
-        if rule.ignore_default:
-            fields["FRA_SUPPRESS_PREFIXLEN"] = 0
         with _translated(f"add the routing rule {rule.priority}"):
-            await self._socket.rule("add", family=family, priority=rule.priority, table=rule.table, **fields)
+            await self._socket.rule("add", family=family, **_rule_fields(rule))
 
     @_on_the_netlink_loop
     async def delete_rules(self, family: Family, rule: PolicyRule) -> None:
-        """Delete every rule with this rule's priority and table; that there is none is no error."""
+        """Delete every rule that is equal to this one; that there is none is no error."""
         with _translated(f"delete the routing rule {rule.priority}"):
             rules = await _collect(lambda: self._socket.rule("dump", family=family))
             for message in rules:
-                if (message.get_attr("FRA_PRIORITY"), message.get_attr("FRA_TABLE")) == (
-                    rule.priority,
-                    rule.table,
-                ):
-                    await self._socket.rule("del", family=family, priority=rule.priority, table=rule.table)
+                if _rule_of(message) == rule:
+                    await self._socket.rule("del", family=family, **_rule_fields(rule))
+
+    @_on_the_netlink_loop
+    async def rule_priorities(self, family: Family) -> list[int]:
+        """The priorities of all rules of anybody."""
+        with _translated("list the routing rules"):
+            rules = await _collect(lambda: self._socket.rule("dump", family=family))
+        return [_number(message.get_attr("FRA_PRIORITY")) for message in rules]
 
     async def _index_of(self, interface: str) -> int:
         with _translated(f"find the interface {interface}"):
@@ -225,6 +335,28 @@ async def open_netlink() -> AsyncIterator[Netlink]:
             await loop.run(netlink_socket.__aexit__(None, None, None))
 
 
+def _rule_fields(rule: PolicyRule) -> dict[str, object]:
+    fields: dict[str, object] = {"priority": rule.priority, "table": rule.table}
+    if rule.unless_mark is not None:
+        fields |= {"fwmark": rule.unless_mark, "flags": _FIB_RULE_INVERT}
+    if rule.ignore_default:
+        fields["FRA_SUPPRESS_PREFIXLEN"] = 0
+    return fields
+
+
+def _rule_of(message: _Message) -> PolicyRule | None:
+    """The rule of a listing; None for one of a kind that is never ours."""
+    mark = message.get_attr("FRA_FWMARK")
+    if bool(mark) != (message["flags"] == _FIB_RULE_INVERT):
+        return None
+    return PolicyRule(
+        priority=_number(message.get_attr("FRA_PRIORITY")),
+        table=_number(message.get_attr("FRA_TABLE")),
+        unless_mark=_number(mark) if mark else None,
+        ignore_default=message.get_attr("FRA_SUPPRESS_PREFIXLEN") == 0,
+    )
+
+
 async def _entered(make: Callable[[], _Socket]) -> _Socket:
     """A socket made and opened on the running loop."""
     return await make().__aenter__()
@@ -242,15 +374,37 @@ async def _collect(dump: Callable[[], Awaitable[AsyncIterable[_Message]]]) -> li
     return [message async for message in await dump()]
 
 
+def _main_route(message: _Message, family: Family, names: Mapping[int, str]) -> MainRoute:
+    destination = message.get_attr("RTA_DST")
+    network = f"{destination}/{message['dst_len']}" if destination else family.everything
+    next_hops = (message.get_attr(name) for name in _NEXT_HOP_ATTRIBUTES)
+    return MainRoute(
+        destination=ip_network(network),
+        interface=names.get(_number(message.get_attr("RTA_OIF")), ""),
+        via=" ".join(str(next_hop) for next_hop in next_hops if next_hop is not None),
+        metric=_number(message.get_attr("RTA_PRIORITY")),
+    )
+
+
+def _number(value: object) -> int:
+    """A field's value; 0 where it is not there."""
+    return value if isinstance(value, int) else 0
+
+
 @contextmanager
-def _translated(action: str) -> Iterator[None]:
-    """Turn pyroute2's and the socket's errors into ours; ``action`` completes "cannot ..."."""
+def _translated(action: str, *, but_not: int | None = None) -> Iterator[None]:
+    """Turn pyroute2's and the socket's errors into ours; ``action`` completes "cannot ...".
+
+    The error number ``but_not`` is no error.
+    """
     from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415  (see the module docstring)
 
     try:
         yield
     except (NetlinkError, OSError) as exc:
         code: int = (exc.errno if isinstance(exc, OSError) else exc.code) or errno.EIO
+        if code == but_not:
+            return
         if code == errno.EPERM:
             raise NetworkRightsError(f"cannot {action}: run as root or with CAP_NET_ADMIN") from exc
         raise NetworkError(f"cannot {action}: {os.strerror(code)}") from exc

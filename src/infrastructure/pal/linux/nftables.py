@@ -1,77 +1,161 @@
-"""The firewall rules of a tunnel, in a table of its own that is replaced and removed as a whole.
+"""The firewall rules of a tunnel, in a table of its own that is made and removed as a whole.
 
 Every change is one JSON document for ``nft -j -f -``, which the kernel applies completely or not at all. A
 table is only ever named by its full name: other programs' tables are not read for rules, changed or
 flushed.
+
+That a table of our name is really ours shows in a chain of it, named after a random number that stands in the
+journal: the transaction that removes the table begins with removing that chain, and fails if there is none.
+Journal entries of the kind "nft-table"::
+
+    {"name": "tungo_server_s_udptun0", "seal": "made_by_tungo_5f0c2d9e1b7a4c36"}
 """
 
-import asyncio
 import json
-import os
-from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+import secrets
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final, TypeAlias
 
-from infrastructure.pal.linux.errors import NftablesError, NftMissingError
-
-Json: TypeAlias = "str | int | Sequence[Json] | Mapping[str, Json] | None"
+from infrastructure.pal.linux.errors import ForeignNameError, NftablesError, NftMissingError
+from infrastructure.pal.linux.journal import Journal, Json, text
+from infrastructure.pal.linux.programs import run_program
 
 # One command of the document, such as {"add": {"table": ...}}.
 Command: TypeAlias = Mapping[str, Json]
 
 _FAMILY: Final = "inet"  # IPv4 and IPv6 in one table
 
-# Priorities of nft(8): `mangle` and `srcnat`.
+# Priorities of nft(8): `mangle`, `filter` and `srcnat`.
 _MANGLE: Final = -150
+_FILTER: Final = 0
 _SOURCE_NAT: Final = 100
 
 _NFT: Final = "nft"
+_SEAL: Final = "made_by_tungo_"
+
+# What nft says, in the C locale, when an object to be created is there and one to be deleted is not.
+_EXISTS: Final = "File exists"
+_ABSENT: Final = "No such file or directory"
+
+KIND: Final = "nft-table"
 
 
 @asynccontextmanager
-async def owned_table(name: str, contents: Sequence[Command]) -> AsyncIterator[None]:
-    """The table ``name`` of family inet holds exactly ``contents`` inside and is gone afterwards.
+async def owned_table(name: str, contents: Sequence[Command], journal: Journal) -> AsyncIterator[None]:
+    """The table ``name`` of family inet holds ``contents`` inside and is gone afterwards.
 
-    A table of that name left by a killed process is replaced in the same transaction. Raises NftablesError.
+    Raises ForeignNameError if there is such a table already, NftablesError and JournalError.
     """
-    table: Json = {"family": _FAMILY, "name": name}
-    # Adding first makes the deletion succeed whether the table is there or not.
-    remove: list[Command] = [{"add": {"table": table}}, {"delete": {"table": table}}]
+    facts = {"name": name, "seal": f"{_SEAL}{secrets.token_hex(8)}"}
+    number = journal.record(KIND, facts)
     try:
-        await _apply([*remove, {"add": {"table": table}}, *contents])
-    except asyncio.CancelledError:
-        await _apply(remove)  # nft may have been done by then
+        await _create(facts, contents)
+    except (ForeignNameError, NftablesError):
+        journal.strike(number)  # refused as a whole
+        raise
+    except BaseException:
+        await undo(facts)  # cancelled, and nft may have been done by then
+        journal.strike(number)
         raise
     try:
         yield
     finally:
-        await _apply(remove)
+        await undo(facts)
+        journal.strike(number)
 
 
-def server_rules(
-    table: str, interface: str, ipv4_subnet: IPv4Network, ipv6_subnet: IPv6Network | None
+async def undo(facts: Mapping[str, Json]) -> None:
+    """Remove the table if it is the one that these facts are of. Raises NftablesError, JournalError."""
+    table = _table_of(facts)
+    seal: Json = {"family": _FAMILY, "table": text(facts, "name"), "name": text(facts, "seal")}
+    try:
+        await apply([{"delete": {"chain": seal}}, {"delete": {"table": table}}])
+    except NftMissingError:
+        raise
+    except NftablesError as exc:
+        if _ABSENT not in str(exc):
+            raise
+
+
+async def _create(facts: Mapping[str, Json], contents: Sequence[Command]) -> None:
+    name = text(facts, "name")
+    seal: Json = {"family": _FAMILY, "table": name, "name": text(facts, "seal")}
+    try:
+        await apply([{"create": {"table": _table_of(facts)}}, {"add": {"chain": seal}}, *contents])
+    except NftablesError as exc:
+        if _EXISTS not in str(exc):
+            raise
+        raise ForeignNameError(
+            f"somebody else has a firewall table {_FAMILY} {name}: rename or remove it, "
+            f"for instance with `nft delete table {_FAMILY} {name}`"
+        ) from exc
+
+
+def _table_of(facts: Mapping[str, Json]) -> Json:
+    return {"family": _FAMILY, "name": text(facts, "name")}
+
+
+async def apply(commands: Sequence[Command]) -> None:
+    """Have the kernel carry out all of ``commands`` as one transaction, or none. Raises NftablesError."""
+    await _run([_NFT, "-j", "-f", "-"], json.dumps({"nftables": commands}).encode())
+
+
+async def has_table(name: str) -> bool:
+    """Whether there is a table ``name`` of family inet. Raises NftablesError."""
+    tables = await _listed("table")
+    return any((table.get("family"), table.get("name")) == (_FAMILY, name) for table in tables)
+
+
+async def has_chain(table: str, name: str) -> bool:
+    """Whether the table of family inet has this chain. Raises NftablesError."""
+    place = (_FAMILY, table, name)
+    return any(
+        (chain.get("family"), chain.get("table"), chain.get("name")) == place
+        for chain in await _listed("chain")
+    )
+
+
+def translation_rules(
+    table: str, interface: str, subnets: Iterable[IPv4Network | IPv6Network]
 ) -> list[Command]:
-    """A server's rules.
+    """What a client sends on leaves under the server's own address, whatever interface that is.
 
-    What a client sends on leaves under the server's own address, whatever interface that is: the uplink may
-    change and each family may have its own. TCP connections through the tunnel agree on segments that fit
-    the path.
+    The uplink may change, and each family may have its own.
     """
     rules = [_chain(table, "translate", "nat", "postrouting", _SOURCE_NAT)]
-    for protocol, subnet in (("ip", ipv4_subnet), ("ip6", ipv6_subnet)):
-        if subnet is not None:
-            rules.append(
-                _rule(
-                    table,
-                    "translate",
-                    _match({"payload": {"protocol": protocol, "field": "saddr"}}, _prefix(subnet)),
-                    _match({"meta": {"key": "oifname"}}, interface, operator="!="),
-                    {"masquerade": None},
-                )
+    for subnet in subnets:
+        protocol = "ip" if subnet.version == 4 else "ip6"
+        rules.append(
+            _rule(
+                table,
+                "translate",
+                _match({"payload": {"protocol": protocol, "field": "saddr"}}, _prefix(subnet)),
+                _match({"meta": {"key": "oifname"}}, interface, operator="!="),
+                {"masquerade": None},
             )
-    rules.append(_chain(table, "segment_size", "filter", "forward", _MANGLE))
+        )
+    return rules
+
+
+def isolation_rules(table: str, interface: str, tunnels: Sequence[str]) -> list[Command]:
+    """What clients of the interface send to clients behind any of the interfaces ``tunnels`` is dropped."""
+    return [
+        _chain(table, "isolate", "filter", "forward", _FILTER),
+        _rule(
+            table,
+            "isolate",
+            _match({"meta": {"key": "iifname"}}, interface),
+            _match({"meta": {"key": "oifname"}}, {"set": tunnels}),
+            {"drop": None},
+        ),
+    ]
+
+
+def segment_size_rules(table: str, interface: str) -> list[Command]:
+    """TCP connections through the tunnel agree on segments that fit the path."""
+    rules = [_chain(table, "segment_size", "filter", "forward", _MANGLE)]
     is_syn = _match({"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, ["syn", "rst"]]}, "syn")
     # The kernel takes the smaller MTU of both directions' routes, and never raises the value.
     fit_the_path = _set({"tcp option": {"name": "maxseg", "field": "size"}}, {"rt": {"key": "mtu"}})
@@ -101,17 +185,22 @@ def marked_reply_rules(table: str, mark: int) -> list[Command]:
 async def dropping_forward_chains() -> list[str]:
     """The chains of any program that drop forwarded packets unless a rule of theirs accepts.
 
-    An ``accept`` in a table of ours would not help: in nftables a packet must pass every table. Chains of the
-    old iptables (not iptables-nft) are not seen. Raises NftablesError.
+    Each as ``family table chain``. An ``accept`` in a table of ours would not help: in nftables a packet must
+    pass every table. Chains of the old iptables (not iptables-nft) are not seen. Raises NftablesError.
     """
-    listing: object = json.loads(await _run([_NFT, "-j", "list", "chains"]))
-    objects = listing.get("nftables") if isinstance(listing, dict) else None
-    found: list[str] = []
-    for entry in objects if isinstance(objects, list) else []:
-        chain = entry.get("chain") if isinstance(entry, dict) else None
-        if isinstance(chain, dict) and (chain.get("hook"), chain.get("policy")) == ("forward", "drop"):
-            found.append(f"{chain.get('family')} {chain.get('table')} {chain.get('name')}")
-    return found
+    return [
+        f"{chain.get('family')} {chain.get('table')} {chain.get('name')}"
+        for chain in await _listed("chain")
+        if (chain.get("hook"), chain.get("policy")) == ("forward", "drop")
+    ]
+
+
+async def _listed(kind: str) -> list[dict[str, object]]:
+    """All objects of a kind ("table", "chain"), as nft describes them. Raises NftablesError."""
+    listing: object = json.loads(await _run([_NFT, "-j", "list", f"{kind}s"]))
+    entries = listing.get("nftables") if isinstance(listing, dict) else None
+    objects = [entry.get(kind) for entry in entries or () if isinstance(entry, dict)]
+    return [found for found in objects if isinstance(found, dict)]
 
 
 def _chain(table: str, name: str, kind: str, hook: str, priority: int) -> Command:
@@ -135,46 +224,16 @@ def _prefix(subnet: IPv4Network | IPv6Network) -> Json:
     return {"prefix": {"addr": str(subnet.network_address), "len": subnet.prefixlen}}
 
 
-async def _apply(commands: Sequence[Command]) -> None:
-    await _run([_NFT, "-j", "-f", "-"], json.dumps({"nftables": commands}).encode())
-
-
-@contextmanager
-def _document_file(document: bytes) -> Iterator[int]:
-    """A descriptor of a file in memory that holds ``document``, at its beginning."""
-    descriptor = os.memfd_create("nft")
-    try:
-        os.write(descriptor, document)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 async def _run(command: Sequence[str], document: bytes = b"") -> bytes:
-    """What nft prints.
-
-    If cancelled, nft is left to finish first: it has either changed everything or nothing.
-    """
+    """What nft prints. If cancelled, nft has either changed everything or nothing when this ends."""
     try:
-        # A file and not a pipe: nft opens /dev/stdin anew, and uvloop's pipes are sockets: they have no name.
-        with _document_file(document) as stdin:
-            process = await asyncio.create_subprocess_exec(*command, stdin=stdin, stdout=PIPE, stderr=PIPE)
+        finished = await run_program(*command, document=document)
     except FileNotFoundError as exc:
         raise NftMissingError(
             "the program nft is not installed: install the package nftables (Debian: `apt install nftables`)"
         ) from exc
     except OSError as exc:
         raise NftablesError(f"cannot start nft: {exc.strerror}") from exc
-    conversation = asyncio.ensure_future(process.communicate())
-    try:
-        output, complaint = await asyncio.shield(conversation)
-    except asyncio.CancelledError:
-        await conversation
-        raise
-    if process.returncode != 0:
-        lines = complaint.decode(errors="replace").strip().splitlines() or [
-            f"exit status {process.returncode}"
-        ]
-        raise NftablesError(f"nft refused the firewall rules: {lines[0]}")
-    return output
+    if finished.status != 0:
+        raise NftablesError(f"nft refused the firewall rules: {finished.reason}")
+    return finished.output

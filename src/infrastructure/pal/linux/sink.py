@@ -1,5 +1,5 @@
 """Where a client's traffic goes that its tunnel does not take: IPv6 when it carries IPv4 only, or everything
-while its interface is down.
+while its interface is down or it has none.
 
 It must not leave the host beside the tunnel. An ``unreachable`` route would see to that, but it would outlive
 a killed client and cut the host off. So the traffic is routed into a second TUN device, which vanishes with

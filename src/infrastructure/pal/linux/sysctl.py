@@ -1,23 +1,33 @@
 """Kernel settings under /proc/sys, changed only where they differ and put back on exit.
 
 A setting that already has the wanted value is neither written nor put back: somebody else wants it so, and
-a container with a read-only /proc/sys on a host that forwards can run a server.
+a container with a read-only /proc/sys on a host that forwards can run a server. Unless that somebody is
+another TunGo, as the journals tell: then the last of them puts the setting back.
+
+Journal entries of the kind "sysctl"::
+
+    {"key": "net.ipv4.ip_forward", "value": "1", "before": "0",
+     "around": {"net.ipv4.conf.all.accept_redirects": "0", ...}}      what the kernel changes along with it
 """
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from infrastructure.pal.linux.errors import SysctlError
+from application.runtime.log import EventLog
+from infrastructure.pal.linux.errors import JournalError, SysctlError
+from infrastructure.pal.linux.journal import Journal, Json, text
 
 _PROC_SYS: Final = Path("/proc/sys")
 
 IPV4_FORWARDING: Final = "net.ipv4.ip_forward"
 IPV6_FORWARDING: Final = "net.ipv6.conf.all.forwarding"
 SOURCE_VALID_MARK: Final = "net.ipv4.conf.all.src_valid_mark"
+
+KIND: Final = "sysctl"
 
 _STRICT: Final = "1"  # rp_filter: the way back must be the way in
 _LOOSE: Final = "2"
@@ -49,40 +59,63 @@ def write_setting(key: str, value: str) -> None:
 
 
 @contextmanager
-def setting_kept_at(key: str, value: str) -> Iterator[None]:
-    """``key`` has ``value`` inside; on exit the former value returns if it was another."""
-    with _written(key, value, and_then_restore=()):
+def setting_kept_at(key: str, value: str, journal: Journal) -> Iterator[None]:
+    """``key`` has ``value`` inside; on exit the former value returns if it was another.
+
+    Raises SysctlError, JournalError.
+    """
+    with _written(key, value, journal, and_then_restore=()):
         yield
 
 
 @contextmanager
-def forwarding_on(key: str) -> Iterator[None]:
+def forwarding_on(key: str, journal: Journal, log: EventLog) -> Iterator[None]:
     """This host forwards packets inside; ``key`` is IPV4_FORWARDING or IPV6_FORWARDING.
 
     The switch is no plain value: turning it sets ``forwarding`` of every interface, and for IPv4 also whether
-    redirects are accepted. All of that is restored too, as far as the interfaces are still there.
+    redirects are accepted. All of that is restored too, as far as the interfaces are still there. ``log`` is
+    told where the switch is on and cannot be turned. Raises SysctlError, JournalError.
     """
     if key == IPV4_FORWARDING:
         side_effects = [*_per_interface("ipv4", "forwarding"), "net.ipv4.conf.all.accept_redirects"]
     else:
         side_effects = _per_interface("ipv6", "forwarding")
-    with _written(key, "1", and_then_restore=side_effects):
+    if read_setting(key) == "1" and not os.access(_path_of(key), os.W_OK):
+        log.warning("kernel settings cannot be written here: forwarding is on and stays as it is", key=key)
+    with _written(key, "1", journal, and_then_restore=side_effects):
         yield
 
 
 @contextmanager
-def advertisements_heeded_on(interfaces: Iterable[str]) -> Iterator[None]:
+def advertisements_heeded_on(interfaces: Iterable[str], journal: Journal, log: EventLog) -> Iterator[None]:
     """Router advertisements go on to configure these interfaces although the host forwards.
 
     To be entered before IPv6 forwarding is turned on: at that moment the kernel drops the advertised
-    default routes of all other interfaces (platform specification 18.5).
+    default routes of all other interfaces (platform specification 18.5). Where /proc/sys cannot be written,
+    ``log`` is told that they are not heeded. Raises JournalError.
     """
     with ExitStack() as stack:
         for interface in interfaces:
             key = _interface_key("ipv6", interface, "accept_ra")
-            if read_setting(key) == _HOST_ACCEPT_RA:
-                stack.enter_context(setting_kept_at(key, _ROUTER_ACCEPT_RA))
+            if _present([key]).get(key) != _HOST_ACCEPT_RA:
+                continue
+            try:
+                stack.enter_context(setting_kept_at(key, _ROUTER_ACCEPT_RA, journal))
+            except SysctlError as exc:
+                log.warning(
+                    "the advertised default route of this host will be lost",
+                    interface=interface,
+                    reason=str(exc),
+                )
         yield
+
+
+async def undo(facts: Mapping[str, Json]) -> None:
+    """Put back what a killed process set, unless somebody has set it since.
+
+    Raises SysctlError, JournalError.
+    """
+    _put_back(facts)
 
 
 def source_filter_is_strict() -> bool:
@@ -115,20 +148,48 @@ def enable_ipv6_on(interface: str) -> None:
 
 
 @contextmanager
-def _written(key: str, value: str, and_then_restore: Iterable[str]) -> Iterator[None]:
-    before = read_setting(key)
-    if before == value:
-        yield
-        return
-    around = _present(and_then_restore)
-    write_setting(key, value)
+def _written(key: str, value: str, journal: Journal, and_then_restore: Iterable[str]) -> Iterator[None]:
+    number = _set_and_recorded(key, value, journal, and_then_restore)
     try:
         yield
     finally:
-        with ExitStack() as stack:  # each is put back even if another cannot be
-            for other, its_value in around.items():
-                stack.callback(_restore, other, its_value)
-            stack.callback(_restore, key, before)  # the last callback runs first
+        if number is not None and not journal.pass_on(number):
+            _put_back(journal.entries[number].facts)
+            journal.strike(number)
+
+
+def _set_and_recorded(key: str, value: str, journal: Journal, around: Iterable[str]) -> int | None:
+    """The number of the journal's entry; None if the value is that of the administrator."""
+    with journal.comparing() as theirs:
+        before = read_setting(key)
+        if before == value:
+            of_theirs = [
+                entry.facts
+                for entry in theirs
+                if (entry.kind, entry.facts.get("key"), entry.facts.get("value")) == (KIND, key, value)
+            ]
+            return journal.record(KIND, of_theirs[0]) if of_theirs else None
+        facts: dict[str, Json] = {"key": key, "value": value, "before": before, "around": _present(around)}
+        number = journal.record(KIND, facts)
+        try:
+            write_setting(key, value)
+        except BaseException:
+            _put_back(facts)
+            journal.strike(number)
+            raise
+        return number
+
+
+def _put_back(facts: Mapping[str, Json]) -> None:
+    key, around = text(facts, "key"), facts.get("around")
+    if not isinstance(around, Mapping):
+        raise JournalError(f"the journal does not say what {key} changed")
+    if _present([key]).get(key) != text(facts, "value"):
+        return  # somebody else has decided since
+    with ExitStack() as stack:  # each is put back even if another cannot be
+        for other in around:
+            stack.callback(_restore, other, text(around, other))
+        stack.callback(_restore, key, text(facts, "before"))  # the last callback runs first
 
 
 def _restore(key: str, value: str) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Awaitable, Callable
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv4Network
 
 import pytest
 
@@ -13,6 +13,7 @@ from tests.netns.bed import NetnsBed
 pytestmark = pytest.mark.netns
 
 RULE = PolicyRule(priority=31000, table=31000, unless_mark=7)
+LOCAL_NETWORKS = PolicyRule(priority=31000, table=31000, ignore_default=True)
 
 UNPRIVILEGED_PROGRAM = """
 import asyncio, os
@@ -62,30 +63,40 @@ def test_an_address_that_is_there_already_is_named(bed: NetnsBed) -> None:
 
 
 @pytest.mark.parametrize("family", Family)
-def test_a_rule_is_deleted_with_all_its_copies_and_nothing_else(bed: NetnsBed, family: Family) -> None:
+@pytest.mark.parametrize("rule", [RULE, LOCAL_NETWORKS])
+def test_a_rule_is_deleted_and_those_that_resemble_it_stay(
+    bed: NetnsBed, family: Family, rule: PolicyRule
+) -> None:
     namespace = bed.namespace("rules")
     option = "-6" if family is Family.IPV6 else "-4"
-    namespace.run("ip", option, "rule", "add", "priority", "31000", "table", "42")
+    for resembling in (
+        ("table", "42"),
+        ("table", "31000"),
+        ("table", "31000", "fwmark", "8"),
+        ("table", "31000", "suppress_prefixlength", "1"),
+    ):
+        namespace.run("ip", option, "rule", "add", "priority", "31000", *resembling)
     others = namespace.run("ip", option, "rule")
 
-    async def run() -> str:
+    async def run() -> tuple[str, list[int]]:
         async with open_netlink() as netlink:
-            await netlink.add_rule(family, RULE)
-            await netlink.add_rule(family, PolicyRule(priority=31000, table=31000))
-            both = namespace.run("ip", option, "rule")
-            await netlink.delete_rules(family, RULE)
-            await netlink.delete_rules(family, RULE)
-            return both
+            await netlink.add_rule(family, rule)
+            with_ours = namespace.run("ip", option, "rule")
+            priorities = await netlink.rule_priorities(family)
+            await netlink.delete_rules(family, rule)
+            await netlink.delete_rules(family, rule)
+            return with_ours, priorities
 
-    both = namespace.call_async(run)
-    assert "not from all fwmark 0x7 lookup 31000" in both
+    with_ours, priorities = namespace.call_async(run)
+    assert len(with_ours.splitlines()) == len(others.splitlines()) + 1
+    assert priorities.count(31000) == 5
     assert namespace.run("ip", option, "rule") == others
 
 
 def test_a_table_is_empty_until_a_route_is_added(bed: NetnsBed) -> None:
     async def look(netlink: Netlink) -> tuple[bool, bool]:
         empty = await netlink.has_routes(Family.IPV4, 31000)
-        await netlink.add_default_route("lo", Family.IPV4, 31000)
+        await netlink.add_route("lo", IPv4Network("0.0.0.0/0"), 31000)
         return empty, await netlink.has_routes(Family.IPV4, 31000)
 
     assert ask(bed, look) == (False, True)

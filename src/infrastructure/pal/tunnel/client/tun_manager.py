@@ -9,26 +9,39 @@ The main routing table is never touched. Two rules, for IPv4 and IPv6 alike, sta
 The socket that carries the tunnel is marked (FIREWALL_MARK, set by the dialer), so it needs no route to the
 server and follows the uplink when that changes.
 
-While the client runs, connected or not, nothing leaves beside the tunnel: what the tunnel's interface does
-not take, IPv6 of an IPv4-only tunnel or everything while somebody has set it down, ends in a second
-interface, ``infrastructure.pal.linux.sink``.
+Unless the settings lead only a part of the traffic into the tunnel, or all of it (``linux.split``), table
+51830 has two default routes. The last resort leads into a second interface,
+``infrastructure.pal.linux.sink``, and stays as long as the rules do; the better one belongs to the device of
+the transport in use and comes and goes with it. So nothing leaves beside the tunnel while one device
+takes the place of another, while there is none, or while somebody has set it down; nor does IPv6 of an
+IPv4-only tunnel. Only a program that binds its socket to an interface (SO_BINDTODEVICE) has its own way.
 
 After SIGKILL the interfaces and with them all routes of table 51830 are gone; the rules then find nothing
-and traffic flows as before. The next start replaces them.
+and traffic flows as before. The next start takes them back, or ``tungo client cleanup`` does: they stand in
+the journal.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
-from application.network.routing.tun import TunManager
+from application.network.routing.tun import ClientTunManager
 from application.runtime.log import EventLog
 from domain.addressing.tunnel import TunnelAddresses
 from domain.settings.profile import TransportProfile
+from domain.settings.routing import DEFAULT_ROUTING, TunnelRouting
+from infrastructure.pal.linux.collisions import refuse_collisions
 from infrastructure.pal.linux.errors import AnotherClientError
+from infrastructure.pal.linux.journal import CLIENT, Journal, JournalFolder
+from infrastructure.pal.linux.kill_switch import Lock, locked
+from infrastructure.pal.linux.monitor import link_monitor
 from infrastructure.pal.linux.netlink import MAIN_TABLE, Family, Netlink, PolicyRule, open_netlink
 from infrastructure.pal.linux.nftables import marked_reply_rules, owned_table
+from infrastructure.pal.linux.policy_rules import policy_rules, refuse_foreign_rules
+from infrastructure.pal.linux.recovery import journal_of
 from infrastructure.pal.linux.sink import sink
+from infrastructure.pal.linux.split import RoutingPlan, lead_into, plan_of, routing
 from infrastructure.pal.linux.sysctl import (
     SOURCE_VALID_MARK,
     enable_ipv6_on,
@@ -51,45 +64,104 @@ TUNNEL_RULE: Final = PolicyRule(priority=31831, table=ROUTING_TABLE, unless_mark
 # The metric of the routes into the sink: any other route of the table comes before them.
 LAST_RESORT: Final = 9999
 
-# An interface name has at most 15 bytes.
-_SINK_SUFFIX: Final = "-sink"
-_SINK_STEM_BYTES: Final = 15 - len(_SINK_SUFFIX)
+# Not named after a transport, because it outlives each of them. At most 15 bytes.
+SINK_INTERFACE: Final = "tungo-sink"
+
+_NFT_TABLE: Final = "tungo_client"
+
+_ADVICE: Final = "join another network, or give the tunnel another subnet on the server and here"
 
 
-class ClientTunManager:
-    """Makes the default route of this host lead into a TUN device; the port is TunManager."""
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    """What is there while the host is held."""
 
-    def __init__(self, profile: TransportProfile, addresses: TunnelAddresses, log: EventLog) -> None:
-        """Raises ValueError if ``profile`` and ``addresses`` disagree about IPv6."""
-        check_families(profile, addresses)
-        self._profile = profile
-        self._addresses = addresses
+    netlink: Netlink
+    plan: RoutingPlan
+
+
+class LinuxClientTunManager:
+    """Makes the default route of this host lead into TUN devices; the port is ClientTunManager."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        journals: JournalFolder,
+        tunnel_routing: TunnelRouting = DEFAULT_ROUTING,
+        interfaces: Sequence[str] = (),
+    ) -> None:
+        """``interfaces`` are those of all profiles that a device may be opened for; a kill switch has to know
+        them.
+
+        ``log`` is told what a tunnel cannot carry here, and when somebody deletes the last resort.
+        """
         self._log = log
+        self._journals = journals
+        self._routing = tunnel_routing
+        self._interfaces = (*interfaces, SINK_INTERFACE)
+        self._held: _Hold | None = None
+        self._device_is_open = False
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[LinuxTunDevice]:
-        """See the port. Also raises AnotherClientError while another client holds the routing table."""
-        interface = self._profile.interface_name
-        addresses = usable_addresses(interface, self._addresses, self._log)
+    async def hold(self) -> AsyncIterator[None]:
+        """See the port. Raises AnotherInstanceError while another client holds this host."""
         families = [Family.IPV4, Family.IPV6] if ipv6_is_available() else [Family.IPV4]
+        plan = plan_of(
+            self._routing, families, local_networks_rule=LOCAL_NETWORKS_RULE, tunnel_rule=TUNNEL_RULE
+        )
         async with AsyncExitStack() as stack:
-            netlink = await stack.enter_async_context(open_netlink())
+            enter = stack.enter_async_context
+            journal = await enter(journal_of(self._journals, CLIENT, SINK_INTERFACE, self._log))
+            netlink = await enter(open_netlink())
             await _refuse_second_client(netlink, families)
-            device = stack.enter_context(tun_device(interface))
-            # Not even a route to the tunnel's own subnet: it may be the subnet that the server is in.
-            await bring_up(
-                netlink, interface, self._profile.interface_mtu_bytes, addresses, subnet_route=False
-            )
-            await stack.enter_async_context(_replies_pass_strict_source_filter(interface))
-            sink_name = await _open_sink(stack, netlink, interface, families, self._log)
-            for family in families:
-                await netlink.add_default_route(sink_name, family, ROUTING_TABLE, metric=LAST_RESORT)
-            await netlink.add_default_route(interface, Family.IPV4, ROUTING_TABLE)
-            if addresses.ipv6 is not None:
-                await netlink.add_default_route(interface, Family.IPV6, ROUTING_TABLE)
-            for family in families:
-                await stack.enter_async_context(_routing_rules(netlink, family))
-            yield device
+            await refuse_foreign_rules(netlink, families, (LOCAL_NETWORKS_RULE, TUNNEL_RULE))
+            if self._routing.kill_switch:
+                await self._lock(stack, netlink)
+            # Of two clients that come this far at the same time, one finds the name taken.
+            await _open_sink(stack, netlink, families, self._log)
+            await enter(routing(netlink, plan, SINK_INTERFACE, LAST_RESORT, journal))
+            # It is the rules that make the server's answers look wrong, so it stands before and after them.
+            await enter(_replies_pass_strict_source_filter(journal))
+            await enter(policy_rules(netlink, families, plan.rules, journal))
+            self._held = _Hold(netlink, plan)
+            try:
+                yield
+            finally:
+                self._held = None
+
+    @asynccontextmanager
+    async def open(
+        self, profile: TransportProfile, addresses: TunnelAddresses
+    ) -> AsyncIterator[LinuxTunDevice]:
+        """See the port."""
+        check_families(profile, addresses)
+        if self._held is None:
+            raise RuntimeError("the host is not held: a device is opened within hold()")
+        if self._device_is_open:
+            raise RuntimeError("a device is open: leave its context before another is opened")
+        self._device_is_open = True
+        try:
+            await _refuse_collisions(self._held.netlink, profile)
+            with tun_device(profile.interface_name) as device:
+                await self._configure(self._held, profile, addresses)
+                yield device
+        finally:
+            self._device_is_open = False
+
+    async def _lock(self, stack: AsyncExitStack, netlink: Netlink) -> None:
+        """The kill switch; it is on before anything leads into a tunnel, and after."""
+        changes = await stack.enter_async_context(link_monitor(self._interfaces, self._log))
+        rules = Lock(FIREWALL_MARK, self._interfaces, self._routing.allow_lan)
+        await stack.enter_async_context(locked(rules, netlink, changes, self._log))
+
+    async def _configure(self, held: _Hold, profile: TransportProfile, addresses: TunnelAddresses) -> None:
+        """Nothing of this needs undoing: it vanishes with the interface."""
+        interface = profile.interface_name
+        usable = usable_addresses(interface, addresses, self._log)
+        # Not even a route to the tunnel's own subnet: it may be the subnet that the server is in.
+        await bring_up(held.netlink, interface, profile.interface_mtu_bytes, usable, subnet_route=False)
+        families = [Family.IPV4] if usable.ipv6 is None else [Family.IPV4, Family.IPV6]
+        await lead_into(interface, held.netlink, held.plan, families)
 
 
 async def _refuse_second_client(netlink: Netlink, families: list[Family]) -> None:
@@ -100,43 +172,35 @@ async def _refuse_second_client(netlink: Netlink, families: list[Family]) -> Non
             )
 
 
-async def _open_sink(
-    stack: AsyncExitStack, netlink: Netlink, interface: str, families: list[Family], log: EventLog
-) -> str:
-    """Make the device that takes what the tunnel cannot, up until ``stack`` unwinds; returns its name."""
-    name = interface.encode()[:_SINK_STEM_BYTES].decode(errors="ignore") + _SINK_SUFFIX
-    stack.enter_context(sink(name, log))
+async def _refuse_collisions(netlink: Netlink, profile: TransportProfile) -> None:
+    """A network in which the server itself is may have the tunnel's subnet.
+
+    It is reached directly, as every local network is, and the rest of the Internet through the tunnel; only
+    the other ends of the tunnel are then hidden behind their namesakes. Anywhere else the tunnel's address
+    may be that of the router, and nothing would work.
+    """
+    subnets = [subnet for subnet in (profile.ipv4_subnet, profile.ipv6_subnet) if subnet is not None]
+    server = [address for address in (profile.server.ipv4, profile.server.ipv6) if address is not None]
+    await refuse_collisions(netlink, profile.interface_name, subnets, _ADVICE, harmless_with=server)
+
+
+async def _open_sink(stack: AsyncExitStack, netlink: Netlink, families: list[Family], log: EventLog) -> None:
+    """Make the device that takes what no tunnel takes, up until ``stack`` unwinds."""
+    stack.enter_context(sink(SINK_INTERFACE, log))
     if Family.IPV6 in families:
-        enable_ipv6_on(name)
-    await netlink.set_up(name)
-    return name
+        enable_ipv6_on(SINK_INTERFACE)
+    await netlink.set_up(SINK_INTERFACE)
 
 
 @asynccontextmanager
-async def _replies_pass_strict_source_filter(interface: str) -> AsyncIterator[None]:
+async def _replies_pass_strict_source_filter(journal: Journal) -> AsyncIterator[None]:
     """The server's answers are not dropped as coming from the wrong side, where the host is that strict."""
     if not source_filter_is_strict():
         yield
         return
-    table = f"tungo_client_{interface}"
-    async with owned_table(table, marked_reply_rules(table, FIREWALL_MARK)):
-        with setting_kept_at(SOURCE_VALID_MARK, "1"):
+    async with owned_table(_NFT_TABLE, marked_reply_rules(_NFT_TABLE, FIREWALL_MARK), journal):
+        with setting_kept_at(SOURCE_VALID_MARK, "1", journal):
             yield
 
 
-@asynccontextmanager
-async def _routing_rules(netlink: Netlink, family: Family) -> AsyncIterator[None]:
-    """Both rules, once each; those of a killed client are replaced."""
-    rules = (LOCAL_NETWORKS_RULE, TUNNEL_RULE)
-    try:
-        for rule in rules:
-            await netlink.delete_rules(family, rule)
-            await netlink.add_rule(family, rule)
-        yield
-    finally:
-        # Backwards: without the first rule, the second would catch the traffic of the local networks.
-        for rule in reversed(rules):
-            await netlink.delete_rules(family, rule)
-
-
-_: type[TunManager] = ClientTunManager
+_: type[ClientTunManager] = LinuxClientTunManager

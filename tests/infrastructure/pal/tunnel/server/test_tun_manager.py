@@ -6,6 +6,7 @@ import pytest
 
 from domain.addressing.tunnel import server_addresses
 from domain.settings.profile import ServerAddress, TransportProfile, TransportProtocol
+from infrastructure.pal.linux.journal import JournalFolder
 from infrastructure.pal.tunnel.server.tun_manager import ServerTunManager
 from tests.adapters.log import RememberingLog
 
@@ -28,4 +29,9 @@ def test_a_profile_and_addresses_that_disagree_about_ipv6_are_refused(
         dial_timeout_ms=5000,
     )
     with pytest.raises(ValueError, match="disagree about IPv6"):
-        ServerTunManager(profile, server_addresses(IPV4, of_addresses), RememberingLog())
+        ServerTunManager(
+            profile,
+            server_addresses(IPV4, of_addresses),
+            RememberingLog(),
+            JournalFolder.of_this_host(),
+        )
