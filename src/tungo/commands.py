@@ -4,8 +4,10 @@ Every foreign error ends here as a ``CommandError``: one sentence and an exit st
 """
 
 import asyncio
+import os
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -29,10 +31,13 @@ from infrastructure.pal.configuration.host_detection import RouteHostDetection
 from infrastructure.pal.configuration.reading import read_client
 from infrastructure.pal.configuration.store import ServerConfigurationStore
 from infrastructure.pal.configuration.writing import client_json
+from infrastructure.pal.linux.journal import CLIENT, SERVER, JournalFolder
+from infrastructure.pal.linux.kill_switch import unlock
 from infrastructure.pal.linux.limits import raise_descriptor_limit
+from infrastructure.pal.linux.recovery import clean_up
 from infrastructure.pal.signals.shutdown import cancelled_by_signals
 from infrastructure.tunnel.event_loop import fastest_loop_factory
-from presentation.cli.commands import CommandError, Commands, GeneratedClient
+from presentation.cli.commands import CleanUp, CommandError, Commands, GeneratedClient, Role
 from tungo.container import ClientContainer, ServerContainer
 
 # What a user can do something about; anything else is a defect and keeps its traceback.
@@ -46,6 +51,8 @@ _EXPECTED: Final = (
     TunError,
     UdpError,
 )
+
+_JOURNALS_OF: Final = {Role.CLIENT: CLIENT, Role.SERVER: SERVER}
 
 
 class ContainerCommands:
@@ -67,15 +74,28 @@ class ContainerCommands:
             _run(container.server().run(), self._log)
             self._log.info("stopped", **container.counters().as_dict())
 
-    def run_client(self, config_dir: str, log_level: LogLevel) -> None:
+    def run_client(self, config_dir: str, log_level: LogLevel, *, kill_switch: bool) -> None:
         """See Commands."""
         setup_logging(log_level)
         with _one_sentence():
             path = ConfigurationFolder(Path(config_dir)).client_file
             settings = read_client(path, self._primitives.public_key)
+            if kill_switch:
+                settings = replace(settings, routing=replace(settings.routing, kill_switch=True))
             container = ClientContainer(settings=settings)
             _run(container.tunnel().run(), self._log)
             self._log.info("stopped", **container.counters().as_dict())
+
+    def clean_up(self, role: Role) -> CleanUp:
+        """See Commands."""
+        with _one_sentence():
+            recovery = asyncio.run(clean_up(JournalFolder.of_this_host(), _JOURNALS_OF[role]))
+        return CleanUp(tuple(recovery.undone), tuple(recovery.failed), tuple(recovery.running))
+
+    def unlock(self) -> bool:
+        """See Commands."""
+        with _one_sentence():
+            return asyncio.run(unlock())
 
     def generate_client(
         self, config_dir: str, host: str | None, name: str | None, protocol: TransportProtocol | None
@@ -94,7 +114,7 @@ class ContainerCommands:
 
     def _store(self, config_dir: str) -> ServerConfigurationStore:
         path = ConfigurationFolder(Path(config_dir)).server_file
-        return ServerConfigurationStore(path, self._primitives.public_key, self._log)
+        return ServerConfigurationStore(path, self._primitives.public_key, self._log, os.environ)
 
 
 def _run(main: Coroutine[None, None, None], log: EventLog) -> None:

@@ -8,6 +8,7 @@ signature.
 # dependency-injector's generic providers forget their argument at run time: kept as text, a test can read it.
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -54,6 +55,7 @@ from infrastructure.logging.text import TextEventLog
 from infrastructure.pal.configuration.store import ServerConfigurationStore
 from infrastructure.pal.configuration.watching import PolledFile
 from infrastructure.pal.linux.clock import SystemClock
+from infrastructure.pal.linux.journal import JournalFolder
 from infrastructure.pal.tunnel.client.tun_manager import LinuxClientTunManager
 from infrastructure.pal.tunnel.client.worker_factory import PalClientWorkerFactory
 from infrastructure.pal.tunnel.server.tun_manager import ServerTunManager
@@ -79,6 +81,11 @@ CAPABILITIES = frozenset({Capability.REKEY_V2})
 def build_log(clock: Clock) -> EventLog:
     """Records on standard error, however many a peer may cause."""
     return LimitedEventLog(TextEventLog(), clock)
+
+
+def build_journals() -> JournalFolder:
+    """Where changes to this host are written down."""
+    return JournalFolder.of_this_host()
 
 
 def build_router(clock: Clock) -> Router:
@@ -172,9 +179,12 @@ def build_client_options(
     ]
 
 
-def build_client_tun_manager(log: EventLog) -> ClientTunManager:
+def build_client_tun_manager(
+    settings: ClientSettings, journals: JournalFolder, log: EventLog
+) -> ClientTunManager:
     """The client's interfaces, routes and rules."""
-    return LinuxClientTunManager(log)
+    interfaces = [settings.profile_of(protocol).interface_name for protocol in settings.protocols]
+    return LinuxClientTunManager(log, journals, settings.routing, interfaces)
 
 
 def build_client_tunnel(
@@ -272,11 +282,21 @@ def build_open_reception(
     return open_reception
 
 
-def build_server_tun_manager_for(log: EventLog) -> TunManagerFor:
+def build_server_tun_manager_for(
+    settings: ServerSettings, journals: JournalFolder, log: EventLog
+) -> TunManagerFor:
     """The server's interface, forwarding and firewall table, for each transport."""
+    tunnels = [profile.interface_name for profile in settings.enabled_profiles()]
 
     def tun_manager_for(profile: TransportProfile) -> TunManager:
-        return ServerTunManager(profile, server_addresses(profile.ipv4_subnet, profile.ipv6_subnet), log)
+        return ServerTunManager(
+            profile,
+            server_addresses(profile.ipv4_subnet, profile.ipv6_subnet),
+            log,
+            journals,
+            nat=settings.nat,
+            isolated_from=tunnels if settings.client_isolation else (),
+        )
 
     return tun_manager_for
 
@@ -321,6 +341,7 @@ def build_server(
 
 
 def build_follow(
+    settings: ServerSettings,
     configuration: ServerConfiguration,
     changes: ConfigurationChanges,
     handshake: ServerHandshake,
@@ -329,12 +350,14 @@ def build_follow(
 ) -> FollowConfiguration:
     """Revocation as soon as the configuration says so."""
     access = AccessControl(handshake=handshake, sessions=list(sessions.values()), log=log)
-    return FollowConfiguration(configuration=configuration, changes=changes, access=access, log=log)
+    return FollowConfiguration(
+        running=settings, configuration=configuration, changes=changes, access=access, log=log
+    )
 
 
 def build_configuration(path: Path, primitives: Primitives, log: EventLog) -> ServerConfiguration:
-    """The server's file."""
-    return ServerConfigurationStore(path, primitives.public_key, log)
+    """The server's file, with what the environment lays over it."""
+    return ServerConfigurationStore(path, primitives.public_key, log, os.environ)
 
 
 def build_changes(path: Path) -> ConfigurationChanges:
@@ -351,6 +374,7 @@ class CommonContainer(containers.DeclarativeContainer):
     primitives: providers.Provider[Primitives] = providers.Singleton(PycaPrimitives)
     counters: providers.Provider[TunnelCounters] = providers.Singleton(TunnelCounters)
     router: providers.Provider[Router] = providers.Singleton(build_router, clock)
+    journals: providers.Provider[JournalFolder] = providers.Singleton(build_journals)
 
 
 class ClientContainer(CommonContainer):
@@ -379,7 +403,7 @@ class ClientContainer(CommonContainer):
         build_client_options, settings, dialer_for, handshake_for, workers_for
     )
     tun_manager: providers.Provider[ClientTunManager] = providers.Singleton(
-        build_client_tun_manager, CommonContainer.log
+        build_client_tun_manager, settings, CommonContainer.journals, CommonContainer.log
     )
     tunnel: providers.Provider[ClientTunnel] = providers.Singleton(
         build_client_tunnel,
@@ -421,7 +445,7 @@ class ServerContainer(CommonContainer):
         CommonContainer.log,
     )
     tun_manager_for: providers.Provider[TunManagerFor] = providers.Singleton(
-        build_server_tun_manager_for, CommonContainer.log
+        build_server_tun_manager_for, settings, CommonContainer.journals, CommonContainer.log
     )
     workers_for: providers.Provider[ServerWorkersFor] = providers.Singleton(
         build_server_workers_for,
@@ -436,7 +460,7 @@ class ServerContainer(CommonContainer):
     )
     changes: providers.Provider[ConfigurationChanges] = providers.Singleton(build_changes, path)
     follow: providers.Provider[FollowConfiguration] = providers.Singleton(
-        build_follow, configuration, changes, handshake, sessions, CommonContainer.log
+        build_follow, settings, configuration, changes, handshake, sessions, CommonContainer.log
     )
     server: providers.Provider[Server] = providers.Singleton(
         build_server,

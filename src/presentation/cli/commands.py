@@ -8,10 +8,11 @@ Errors::
 """
 
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import Protocol
 
 from application.runtime.log import LogLevel
+from domain.settings.profile import TransportProtocol
 
 
 class ExitStatus(IntEnum):
@@ -20,6 +21,13 @@ class ExitStatus(IntEnum):
     OK = 0
     FAILURE = 1
     USAGE = 2
+
+
+class Role(Enum):
+    """The ends of a tunnel that can have changed this host."""
+
+    CLIENT = "client"
+    SERVER = "server"
 
 
 class CommandError(Exception):
@@ -39,6 +47,19 @@ class GeneratedClient:
     notes: tuple[str, ...] = ()  # sentences for the person who ran the command, not part of the configuration
 
 
+@dataclass(frozen=True, slots=True)
+class CleanUp:
+    """What became of the changes that killed processes have left behind, in words without a full stop.
+
+    ``undone`` and ``failed`` name a change each, ``failed`` with the reason; ``running`` are sentences about
+    processes that run and were left alone.
+    """
+
+    undone: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    running: tuple[str, ...] = ()
+
+
 class Commands(Protocol):
     """The use cases behind the command line. Every method raises CommandError and nothing else on purpose."""
 
@@ -46,14 +67,28 @@ class Commands(Protocol):
         """Serve until a shutdown signal; returning means a clean end."""
         ...
 
-    def run_client(self, config_dir: str, log_level: LogLevel) -> None:
-        """Keep the tunnel up until a shutdown signal; returning means a clean end."""
+    def run_client(self, config_dir: str, log_level: LogLevel, *, kill_switch: bool) -> None:
+        """Keep the tunnel up until a shutdown signal; returning means a clean end.
+
+        ``kill_switch`` switches the kill switch on even if the configuration does not.
+        """
         ...
 
-    def generate_client(self, config_dir: str, host: str | None, name: str | None) -> GeneratedClient:
+    def clean_up(self, role: Role) -> CleanUp:
+        """Take back what killed processes of ``role`` have left on this host. It needs no configuration."""
+        ...
+
+    def unlock(self) -> bool:
+        """Switch the kill switch off; False if it was not on."""
+        ...
+
+    def generate_client(
+        self, config_dir: str, host: str | None, name: str | None, protocol: TransportProtocol | None
+    ) -> GeneratedClient:
         """Admit one more client to the server of ``config_dir``.
 
         ``host`` is what the client shall connect to, None for what the server's configuration or the
-        machine's own addresses say; ``name`` labels the peer, None for ``client-<number>``.
+        machine's own addresses say; ``name`` labels the peer, None for ``client-<number>``; ``protocol`` is
+        what the client shall connect with, None for the best that the server has enabled.
         """
         ...

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from typer.testing import CliRunner, Result
 
-from presentation.cli.app import CONFIG_DIR_VARIABLE, build_app
+from presentation.cli.app import build_app
+from presentation.cli.options import CONFIG_DIR_VARIABLE
 from presentation.cli.report import DEBUG_VARIABLE
 from tests.adapters.commands import RecordedCommands
 

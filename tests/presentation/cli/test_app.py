@@ -6,8 +6,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from application.runtime.log import LogLevel
-from presentation.cli.app import CONFIG_DIR_VARIABLE, build_app
-from presentation.cli.commands import CommandError, Commands, ExitStatus, GeneratedClient
+from domain.settings.profile import TransportProtocol
+from presentation.cli.app import build_app
+from presentation.cli.commands import CleanUp, CommandError, Commands, ExitStatus, GeneratedClient
+from presentation.cli.options import CONFIG_DIR_VARIABLE
 from tests.adapters.commands import RecordedCommands
 
 Tungo = Callable[[str], Result]
@@ -31,25 +33,102 @@ def test_options_choose_the_folder_and_the_level(role: str, tungo: Tungo, comman
     assert commands.calls == [(role, "/lab", LogLevel.WARNING)]
 
 
+def test_the_kill_switch_can_be_asked_for_on_the_command_line(
+    tungo: Tungo, commands: RecordedCommands
+) -> None:
+    assert tungo("client --kill-switch").exit_code == 0
+    assert commands.calls == [("client", "/etc/tungo", LogLevel.INFO, "kill switch")]
+
+
+@pytest.mark.parametrize(
+    ("line", "role"),
+    [
+        ("server cleanup", "server"),
+        ("s cleanup", "server"),
+        ("client cleanup", "client"),
+        ("c cleanup", "client"),
+        ("client --config-dir /lab cleanup", "client"),
+    ],
+)
+def test_cleanup_is_for_one_role_and_starts_nothing(
+    line: str, role: str, tungo: Tungo, commands: RecordedCommands
+) -> None:
+    result = tungo(line)
+    assert (result.exit_code, result.stdout) == (0, "there is nothing to take back\n")
+    assert commands.calls == [("clean up", role)]
+
+
+def test_cleanup_says_what_it_took_back(tungo: Tungo, commands: RecordedCommands) -> None:
+    commands.cleaned_up = CleanUp(undone=("the firewall table inet x", "the kernel setting y"))
+    result = tungo("server cleanup")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "took back the firewall table inet x\ntook back the kernel setting y\n"
+
+
+def test_cleanup_that_meets_a_running_process_fails_with_what_to_do(
+    tungo: Tungo, commands: RecordedCommands
+) -> None:
+    commands.cleaned_up = CleanUp(undone=("the kernel setting y",), running=("stop the client first",))
+    result = tungo("client cleanup")
+    assert result.exit_code == ExitStatus.FAILURE
+    assert (result.stdout, result.stderr) == (
+        "took back the kernel setting y\n",
+        "tungo: stop the client first\n",
+    )
+
+
+def test_cleanup_that_cannot_take_something_back_says_why_and_fails(
+    tungo: Tungo, commands: RecordedCommands
+) -> None:
+    commands.cleaned_up = CleanUp(failed=("the kernel setting y: read-only",))
+    result = tungo("server cleanup")
+    assert result.exit_code == ExitStatus.FAILURE
+    assert result.stdout == ""
+    first, second = result.stderr.splitlines()
+    assert first == "tungo: could not take back the kernel setting y: read-only"
+    assert "run this again" in second
+
+
+@pytest.mark.parametrize(
+    ("was_locked", "said"), [(True, "the kill switch is off"), (False, "the kill switch was not on")]
+)
+def test_unlock_says_whether_there_was_a_kill_switch(
+    was_locked: bool, said: str, tungo: Tungo, commands: RecordedCommands
+) -> None:
+    commands.was_locked = was_locked
+    result = tungo("client unlock")
+    assert (result.exit_code, result.stdout) == (0, f"{said}\n")
+    assert commands.calls == [("unlock",)]
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("server gen", ("generate", "/etc/tungo", None, None)),
-        ("s gen", ("generate", "/etc/tungo", None, None)),
-        ("server gen --config-dir /lab", ("generate", "/lab", None, None)),
-        ("server --config-dir /lab gen", ("generate", "/lab", None, None)),
-        ("server --config-dir /lab gen --config-dir /other", ("generate", "/other", None, None)),
+        ("server gen", ("generate", "/etc/tungo", None, None, None)),
+        ("s gen", ("generate", "/etc/tungo", None, None, None)),
+        ("server gen --config-dir /lab", ("generate", "/lab", None, None, None)),
+        ("server --config-dir /lab gen", ("generate", "/lab", None, None, None)),
+        ("server --config-dir /lab gen --config-dir /other", ("generate", "/other", None, None, None)),
         (
-            "server gen --host vpn.example.org --name phone",
-            ("generate", "/etc/tungo", "vpn.example.org", "phone"),
+            "server gen --host vpn.example.org --name phone --protocol tcp",
+            ("generate", "/etc/tungo", "vpn.example.org", "phone", TransportProtocol.TCP),
         ),
     ],
 )
 def test_gen_takes_its_options_wherever_they_stand(
-    line: str, expected: tuple[str | None, ...], tungo: Tungo, commands: RecordedCommands
+    line: str, expected: tuple[str | TransportProtocol | None, ...], tungo: Tungo, commands: RecordedCommands
 ) -> None:
     assert tungo(line).exit_code == 0
     assert commands.calls == [expected]
+
+
+@pytest.mark.parametrize("protocol", TransportProtocol)
+def test_gen_takes_the_protocol_in_any_case(
+    protocol: TransportProtocol, tungo: Tungo, commands: RecordedCommands
+) -> None:
+    for written in (protocol.value, protocol.value.lower(), protocol.value.capitalize()):
+        assert tungo(f"server gen --protocol {written}").exit_code == 0
+        assert commands.calls.pop() == ("generate", "/etc/tungo", None, None, protocol)
 
 
 @pytest.mark.parametrize("line", ["server", "client", "server gen"])
@@ -136,11 +215,14 @@ def test_neither_version_nor_help_loads_the_commands() -> None:
         ["server", "--help"],
         ["server", "gen", "--help"],
         ["client", "--help"],
+        ["client", "cleanup", "--help"],
     ):
         assert CliRunner().invoke(app, line).exit_code == 0
 
 
-@pytest.mark.parametrize("line", ["--help", "server --help", "server gen --help", "demo --help"])
+@pytest.mark.parametrize(
+    "line", ["--help", "server --help", "server gen --help", "client --help", "demo --help"]
+)
 def test_help_shows_examples_line_by_line(line: str, tungo: Tungo) -> None:
     result = tungo(line)
     assert result.exit_code == 0
@@ -155,7 +237,9 @@ def test_help_shows_examples_line_by_line(line: str, tungo: Tungo) -> None:
         "nonsense",
         "server nonsense",
         "server gen extra",
+        "server gen --protocol quic",
         "client extra",
+        "client cleanup extra",
         "client --log-level loud",
         "client --no-such-option",
         "demo --size 0",
@@ -171,7 +255,9 @@ def test_wrong_usage_has_its_own_status_and_runs_nothing(
     assert commands.calls == []
 
 
-@pytest.mark.parametrize("line", ["server", "client", "server gen"])
+@pytest.mark.parametrize(
+    "line", ["server", "client", "server gen", "server cleanup", "client cleanup", "client unlock"]
+)
 @pytest.mark.parametrize("status", [ExitStatus.FAILURE, ExitStatus.USAGE])
 def test_a_failed_command_is_one_sentence_and_its_status(
     line: str, status: ExitStatus, tungo: Tungo, commands: RecordedCommands
