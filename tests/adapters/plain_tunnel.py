@@ -95,7 +95,7 @@ def main() -> None:
     if arguments[:2] == ["server", "gen"]:
         host = arguments[arguments.index("--host") + 1]
         settings = {"IPv4Subnet": "10.0.1.0/24", "Port": PORT}
-        sys.stdout.write(json.dumps({"Host": host, "UDPSettings": settings}))
+        sys.stdout.write(json.dumps({"Host": host, "Protocol": "UDP", "UDPSettings": settings}))
     elif arguments[:1] == ["server"]:
         serve()
     elif MISCHIEF == "crash":

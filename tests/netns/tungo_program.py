@@ -58,6 +58,10 @@ class Tungo:
                 return int(value.split()[0]) * 1024
         raise AssertionError(f"process {self._process.pid} has ended:\n{self.log}")
 
+    def open_descriptors(self) -> int:
+        """How many descriptors it has open now."""
+        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
+
     def stop(self) -> tuple[int, float]:
         """Ask it to end; its exit status and the seconds that it took."""
         started = time.monotonic()

@@ -32,6 +32,8 @@ from domain.addressing.tunnel import server_addresses
 from domain.session.identifiers import ROUTE_ID_BYTES
 from domain.settings.defaults import SLOT_DEFAULTS
 from domain.settings.profile import TransportProtocol
+from domain.settings.rules import settings_path
+from tests.infrastructure.network.tls.certificates import Authority
 from tests.netns.bed import Namespace, NetnsBed, require_namespaces
 from tests.netns.tungo_program import START_S, Tungo, eventually, program_environment
 
@@ -74,7 +76,7 @@ class Folders:
 class TunnelBed:
     """Namespaces and configurations of one tunnel, and the processes of both ends.
 
-    ``transport`` is UDP, TCP or WS, the one that the server serves.
+    ``transport`` is the one that the server serves.
     """
 
     def __init__(
@@ -82,7 +84,8 @@ class TunnelBed:
     ) -> None:
         self.folders = folders
         self._log_folder = log_folder
-        defaults = SLOT_DEFAULTS[transport]
+        defaults = SLOT_DEFAULTS[transport.slot]
+        self.server_interface = defaults.server_interface
         in_tunnel = server_addresses(defaults.ipv4_subnet, defaults.ipv6_subnet)
         assert in_tunnel.ipv6 is not None
         self.server_in_tunnel = str(in_tunnel.ipv4.ip)
@@ -175,6 +178,28 @@ class TunnelBed:
     @contextlib.contextmanager
     def captured_datagrams(self, port: int) -> Iterator[list[bytes]]:
         """UDP datagrams to ``port`` of the server, as they left the client; the list is filled on exit."""
+        with self._captured() as packets:
+            datagrams: list[bytes] = []
+            yield datagrams
+        for packet in packets:
+            datagram = _datagram_to(SERVER, port, packet)
+            if datagram is not None:
+                datagrams += _segments(datagram)
+
+    @contextlib.contextmanager
+    def captured_tcp(self, port: int) -> Iterator[list[bytes]]:
+        """What TCP segments to ``port`` of the server carried, as ``captured_datagrams``."""
+        with self._captured() as packets:
+            payloads: list[bytes] = []
+            yield payloads
+        for packet in packets:
+            payload = _tcp_payload_to(SERVER, port, packet)
+            if payload:
+                payloads.append(payload)
+
+    @contextlib.contextmanager
+    def _captured(self) -> Iterator[list[bytes]]:
+        """The frames on the client's cable; the list is filled on exit."""
 
         def open_on_cable() -> socket.socket:
             made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
@@ -182,14 +207,12 @@ class TunnelBed:
             made.settimeout(0)
             return made
 
-        datagrams: list[bytes] = []
+        frames: list[bytes] = []
         with self.internet.call(open_on_cable) as cable:
-            yield datagrams
+            yield frames
             with contextlib.suppress(BlockingIOError):
                 while True:
-                    datagram = _datagram_to(SERVER, port, cable.recv(65535))
-                    if datagram is not None:
-                        datagrams += _segments(datagram)
+                    frames.append(cable.recv(65535))
 
     def strangers(self, count: int) -> list[socket.socket]:
         """Non-blocking UDP sockets in the server's own network; the caller closes them."""
@@ -202,6 +225,15 @@ class TunnelBed:
                 stranger.settimeout(0)
                 made.append(stranger)
             return made
+
+        return self.internet.call(open_all)
+
+    def tcp_strangers(self, count: int, port: int) -> list[socket.socket]:
+        """TCP connections to the server from its own network; the caller closes them."""
+
+        def open_all() -> list[socket.socket]:
+            source = (SERVER_GATEWAY, 0)
+            return [socket.create_connection((SERVER, port), 5.0, source) for _ in range(count)]
 
         return self.internet.call(open_all)
 
@@ -250,17 +282,26 @@ class TunnelBed:
 def make_folders(transport: TransportProtocol, root: Path) -> Folders:
     """Let ``tungo server gen`` make the configurations of a server and four clients below ``root``.
 
-    The tunnel carries IPv4 and IPv6.
+    The tunnel carries IPv4 and IPv6. Over WSS the server shows a certificate of an authority made for it, and
+    the clients trust that authority.
     """
+    authority = Authority.make(root) if transport is TransportProtocol.WSS else None
+    certificate = authority.issue("server", [SERVER]) if authority is not None else None
     folders = Folders(*(root / name for name in ("server", "client", "other", "disabled", "unknown")))
     _generate(folders.server, folders.disabled)
 
     def prepare(document: dict[str, dict[str, object]]) -> None:
-        document[f"{transport.value}Settings"]["IPv6Subnet"] = str(SLOT_DEFAULTS[transport].ipv6_subnet)
+        profile = document[settings_path(transport)]
+        profile["IPv6Subnet"] = str(SLOT_DEFAULTS[transport.slot].ipv6_subnet)
+        if certificate is not None:
+            profile["TLS"] = {
+                "CertificateFile": certificate.certificate_file,
+                "KeyFile": certificate.key_file,
+            }
 
     def enable_transport(document: dict[str, bool]) -> None:
         for slot in (TransportProtocol.UDP, TransportProtocol.TCP, TransportProtocol.WS):
-            document[f"Enable{slot.value}"] = slot is transport
+            document[f"Enable{slot.value}"] = slot is transport.slot
 
     def disable_first(document: dict[str, list[dict[str, bool]]]) -> None:
         document["AllowedPeers"][0]["Enabled"] = False
@@ -276,7 +317,14 @@ def make_folders(transport: TransportProtocol, root: Path) -> Folders:
     edit_json(file, forget_last)
     _generate(folders.server, folders.client)
     _generate(folders.server, folders.other)
+    if authority is not None:
+        for folder in (folders.client, folders.other):
+            edit_json(folder / "client_configuration.json", functools.partial(_trust, authority))
     return folders
+
+
+def _trust(authority: Authority, document: dict[str, dict[str, object]]) -> None:
+    document["WSSettings"]["TLS"] = {"CAFile": authority.ca_file}
 
 
 def edit_json(file: Path, change: Callable[[_Document], None]) -> None:
@@ -350,6 +398,16 @@ def _datagram_to(address: str, port: int, frame_untrusted: bytes) -> bytes | Non
     if packet[16:20] != socket.inet_aton(address) or packet[22:24] != port.to_bytes(2, "big"):
         return None
     return packet[28 : 20 + int.from_bytes(packet[24:26], "big")]
+
+
+def _tcp_payload_to(address: str, port: int, frame_untrusted: bytes) -> bytes | None:
+    """The payload of an Ethernet frame with TCP over IPv4 to that endpoint, None for other frames."""
+    packet = frame_untrusted[_ETHERNET_HEADER_BYTES:]
+    if len(packet) < 40 or packet[0] != 0x45 or packet[9] != socket.IPPROTO_TCP:
+        return None
+    if packet[16:20] != socket.inet_aton(address) or packet[22:24] != port.to_bytes(2, "big"):
+        return None
+    return packet[20 + (packet[32] >> 4) * 4 : int.from_bytes(packet[2:4], "big")]
 
 
 def _generate(server_folder: Path, client_folder: Path) -> None:

@@ -35,6 +35,9 @@ class DemoTransport(StrEnum):
     """The transports that the demo can show."""
 
     UDP = "udp"
+    TCP = "tcp"
+    WS = "ws"
+    WSS = "wss"
 
 
 def build_app(load_commands: Callable[[], Commands], version: str) -> typer.Typer:

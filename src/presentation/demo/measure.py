@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from domain.addressing.tunnel import SubnetError, parse_ipv4_subnet, server_addresses
+from domain.settings.profile import TransportProtocol
+from domain.settings.rules import settings_path
 from presentation.demo.errors import DemoError
 
 _ECHO_TIME: Final = re.compile(r"icmp_seq=\d+ .*time[=<]([0-9.]+) ms")
@@ -43,10 +45,14 @@ class Traffic:
 
 def parse_plan(client_json: str) -> Plan:
     """The plan of a generated client configuration. Raises DemoError if it is not one."""
-    udp = _member(_parse_object(client_json, "client configuration"), "UDPSettings")
-    subnet, port = _member(udp, "IPv4Subnet"), _member(udp, "Port")
+    document = _parse_object(client_json, "client configuration")
+    protocol = _member(document, "Protocol")
+    if not isinstance(protocol, str) or protocol not in TransportProtocol.__members__:
+        raise DemoError("the client configuration names no protocol")
+    profile = _member(document, settings_path(TransportProtocol[protocol]))
+    subnet, port = _member(profile, "IPv4Subnet"), _member(profile, "Port")
     if not isinstance(subnet, str) or not isinstance(port, int):
-        raise DemoError("the client configuration has no UDP subnet and port")
+        raise DemoError(f"the client configuration has no subnet and port for {protocol}")
     try:
         addresses = server_addresses(parse_ipv4_subnet(subnet), None)
     except SubnetError as error:

@@ -34,6 +34,7 @@ from presentation.demo.measure import (
 )
 from presentation.demo.programs import Program, attempt, find, run
 from presentation.demo.transfer import MIB, deadline_s
+from presentation.demo.transports import carrier_of, pinned, serve_only
 from presentation.demo.watch import READY, parse_sighting
 
 TUNGO: Final = (sys.executable, "-m", "tungo")
@@ -59,6 +60,12 @@ class Stage:
     folder: Path
     account: Account
     cleanup: ExitStack
+    transport: str  # udp, tcp, ws or wss
+
+    @property
+    def carrier(self) -> str:
+        """``udp`` or ``tcp``."""
+        return carrier_of(self.transport)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +88,16 @@ def tell(size_mib: int, transport: str) -> None:
     account.headline(
         f"TunGo over {transport.upper()}: a server and a client on this machine, and a tunnel between them"
     )
-    play(size_mib, TUNGO, account)
+    play(size_mib, TUNGO, account, transport)
 
 
-def play(size_mib: int, program: Sequence[str], account: Account) -> None:
+def play(size_mib: int, program: Sequence[str], account: Account, transport: str = "udp") -> None:
     """Tell the story of ``program`` (the start of its command line) to ``account``. Raises DemoError."""
     label = f"tungo-demo-{os.getpid()}"
     with signals_wait():
         try:
             with ExitStack() as cleanup, signals_interrupt():
-                folder = _act(label, size_mib, program, account, cleanup)
+                folder = _act(label, size_mib, program, account, cleanup, transport)
             account.begin("removed")
             _check_removed(label, folder)
             account.passed("the namespaces and the temporary folder are gone")
@@ -100,11 +107,13 @@ def play(size_mib: int, program: Sequence[str], account: Account) -> None:
     account.closing("All of it worked.")
 
 
-def _act(label: str, size_mib: int, program: Sequence[str], account: Account, cleanup: ExitStack) -> Path:
+def _act(
+    label: str, size_mib: int, program: Sequence[str], account: Account, cleanup: ExitStack, transport: str
+) -> Path:
     account.begin("test bed")
     folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="tungo-demo-")))
     bed = build_bed(label, cleanup)
-    stage = Stage(bed, folder, account, cleanup)
+    stage = Stage(bed, folder, account, cleanup, transport)
     account.passed(
         f"namespaces for a client, a server {SERVER_ADDRESS} and a host beyond it {BEYOND_ADDRESS}"
     )
@@ -116,7 +125,7 @@ def _act(label: str, size_mib: int, program: Sequence[str], account: Account, cl
 
     account.begin("server gen")
     plan = _generate(program, stage)
-    account.passed(f"a client configuration for {SERVER_ADDRESS}, UDP port {plan.port}")
+    account.passed(f"a client configuration for {SERVER_ADDRESS}, {stage.carrier.upper()} port {plan.port}")
 
     before = {namespace: namespace.state() for namespace in (bed.server, bed.client)}
     account.begin("tunnel up")
@@ -143,6 +152,13 @@ def _generate(program: Sequence[str], stage: Stage) -> Plan:
     arguments = ("server", "gen", "--config-dir", str(stage.folder / "server"), "--host", SERVER_ADDRESS)
     inside = stage.bed.server.inside(*program, *arguments)
     configuration = run("ip", *inside, timeout_s=GENERATE_DEADLINE_S)
+    if stage.transport != "udp":
+        # The first call has made the server's file; what it serves is edited there.
+        fingerprint = serve_only(stage.transport, stage.folder / "server")
+        inside = stage.bed.server.inside(*program, *arguments, "--protocol", stage.transport)
+        configuration = run("ip", *inside, timeout_s=GENERATE_DEADLINE_S)
+        if fingerprint is not None:
+            configuration = pinned(configuration, fingerprint)
     plan = parse_plan(configuration)
     client_folder = stage.folder / "client"
     client_folder.mkdir(mode=0o700)
@@ -191,16 +207,17 @@ def _ping_watched(tunnel: Tunnel, stage: Stage) -> None:
     # Each ping is a question and an answer, to two addresses.
     if sighting.readable or sighting.other or sighting.tunnel < 4 * PINGS:
         raise DemoError(
-            f"{sighting.tunnel} datagrams of the tunnel, {sighting.other} other packets, "
+            f"{sighting.tunnel} packets of the tunnel, {sighting.other} other packets, "
             f"{sighting.readable} with a ping in clear"
         )
-    account.passed(f"{sighting.tunnel} UDP datagrams of port {tunnel.plan.port}; none shows a ping in clear")
+    what = f"{sighting.tunnel} {stage.carrier.upper()} packets of port {tunnel.plan.port}"
+    account.passed(f"{what}; none shows a ping in clear")
 
 
 def _start_watcher(plan: Plan, stage: Stage) -> Program:
     argv = (
         *(sys.executable, "-m", "presentation.demo.watch", "--interface", CLIENT_CABLE),
-        *("--port", str(plan.port), "--pattern", PING_PATTERN),
+        *("--carrier", stage.carrier, "--port", str(plan.port), "--pattern", PING_PATTERN),
     )
     watcher = _run_inside(stage.bed.client, "watcher of the cable", "watch", argv, stage)
     deadline = time.monotonic() + WATCH_DEADLINE_S

@@ -27,8 +27,12 @@ def test_only_answers_count_as_times() -> None:
     assert parse_echo_times_ms(PING) == [0.042, 12.0]
 
 
-def test_the_plan_is_the_first_address_of_the_subnet_and_the_port() -> None:
-    configuration = {"UDPSettings": {"IPv4Subnet": "10.9.8.0/24", "Port": 4711}}
+@pytest.mark.parametrize(
+    ("protocol", "key"),
+    [("UDP", "UDPSettings"), ("TCP", "TCPSettings"), ("WS", "WSSettings"), ("WSS", "WSSettings")],
+)
+def test_the_plan_is_the_first_address_of_the_subnet_and_the_port(protocol: str, key: str) -> None:
+    configuration = {"Protocol": protocol, key: {"IPv4Subnet": "10.9.8.0/24", "Port": 4711}}
     assert parse_plan(json.dumps(configuration)) == Plan("10.9.8.1", 4711)
 
 
@@ -37,10 +41,13 @@ def test_the_plan_is_the_first_address_of_the_subnet_and_the_port() -> None:
     [
         ("", "is not JSON"),
         ("[]", "is not a JSON object"),
-        ("{}", "no UDP subnet and port"),
-        ('{"UDPSettings": 7}', "no UDP subnet and port"),
-        ('{"UDPSettings": {"IPv4Subnet": "10.0.0.0/24", "Port": "9"}}', "no UDP subnet and port"),
-        ('{"UDPSettings": {"IPv4Subnet": "10.0.0.7/24", "Port": 9}}', "bad subnet"),
+        ("{}", "names no protocol"),
+        ('{"Protocol": "UDP", "UDPSettings": 7}', "no subnet and port for UDP"),
+        (
+            '{"Protocol": "TCP", "TCPSettings": {"IPv4Subnet": "10.0.0.0/24", "Port": "9"}}',
+            "subnet and port for TCP",
+        ),
+        ('{"Protocol": "UDP", "UDPSettings": {"IPv4Subnet": "10.0.0.7/24", "Port": 9}}', "bad subnet"),
     ],
 )
 def test_a_configuration_that_is_none_is_refused(text: str, complaint: str) -> None:

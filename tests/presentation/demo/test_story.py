@@ -10,7 +10,7 @@ import pytest
 
 from presentation.demo.account import Account
 from presentation.demo.errors import DemoError
-from presentation.demo.story import play
+from presentation.demo.story import TUNGO, play
 
 STAND_IN = (sys.executable, str(Path(__file__).parents[2] / "adapters" / "plain_tunnel.py"))
 
@@ -34,6 +34,13 @@ def test_a_tunnel_that_works_passes_every_step() -> None:
         *("test bed", "no tunnel yet", "server gen", "tunnel up", "ping", "ping", "on the cable"),
         *("transfer", "on the cable", "memory", "stop", "left behind", "removed"),
     ]
+    assert account.getvalue().endswith("\nAll of it worked.\n")
+
+
+@pytest.mark.parametrize("transport", ["tcp", "ws", "wss"])
+def test_tungo_itself_passes_every_step_over_streams(transport: str) -> None:
+    account = io.StringIO()
+    play(2, TUNGO, Account(account), transport)
     assert account.getvalue().endswith("\nAll of it worked.\n")
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from presentation.demo.errors import DemoError
-from presentation.demo.watch import Sighting, classify, parse_sighting
+from presentation.demo.watch import IPPROTO_TCP, IPPROTO_UDP, Sighting, classify, parse_sighting
 
 PORT = 9090
 
@@ -29,19 +29,24 @@ def frame(*, ether_type: int = 0x0800, protocol: int = 17, source: int = 40_000,
     ],
 )
 def test_frames_are_told_apart(seen: bytes, kind: str) -> None:
-    assert classify(seen, PORT) == kind
+    assert classify(seen, IPPROTO_UDP, PORT) == kind
+
+
+def test_a_tunnel_over_tcp_is_told_from_one_over_udp() -> None:
+    assert classify(frame(protocol=6), IPPROTO_TCP, PORT) == "tunnel"
+    assert classify(frame(), IPPROTO_TCP, PORT) == "other"
 
 
 @given(st.binary(max_size=80), st.integers(0, 42))
 def test_any_frame_is_of_some_kind(noise: bytes, cut: int) -> None:
-    assert classify(noise, PORT) in {"tunnel", "arp", "other"}
-    assert classify(frame()[:cut] + noise, PORT) in {"tunnel", "arp", "other"}
+    assert classify(noise, IPPROTO_UDP, PORT) in {"tunnel", "arp", "other"}
+    assert classify(frame()[:cut] + noise, IPPROTO_UDP, PORT) in {"tunnel", "arp", "other"}
 
 
 def test_the_pattern_is_found_in_a_frame_of_any_kind() -> None:
     sighting = Sighting()
     for seen in (frame() + b"..hello..", frame(protocol=1) + b"hello", frame()):
-        sighting.add(seen, PORT, b"hello")
+        sighting.add(seen, IPPROTO_UDP, PORT, b"hello")
     assert sighting == Sighting(tunnel=2, other=1, readable=2)
 
 

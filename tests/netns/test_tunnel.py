@@ -1,0 +1,232 @@
+"""The whole program over every transport: real processes, a real TUN device, real nft, and sudden deaths."""
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from domain.session.framing import LENGTH_BYTES
+from domain.settings.defaults import SLOT_DEFAULTS
+from domain.settings.profile import TransportProtocol
+from tests.netns.tungo_program import eventually
+from tests.netns.tunnel_bed import (
+    BEYOND,
+    BEYOND_V6,
+    CLIENT,
+    RECONNECT_S,
+    SERVER,
+    SERVER_GATEWAY,
+    Folders,
+    TunnelBed,
+    edit_json,
+    make_folders,
+    opened_tunnel_bed,
+    transfer,
+)
+
+pytestmark = pytest.mark.netns
+
+TRANSFER_MIB: Final = 16
+REKEY_INTERVAL_S: Final = 1
+REKEYS: Final = 4
+EFFECT_S: Final = 3.0
+
+STREAMS: Final = (TransportProtocol.TCP, TransportProtocol.WS, TransportProtocol.WSS)
+
+Document = dict[str, list[dict[str, object]]]
+
+
+@pytest.fixture(scope="module", params=TransportProtocol, ids=lambda protocol: protocol.value)
+def transport(request: pytest.FixtureRequest) -> TransportProtocol:
+    protocol: TransportProtocol = request.param
+    return protocol
+
+
+@pytest.fixture(scope="module")
+def folders(transport: TransportProtocol, tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    made = make_folders(transport, tmp_path_factory.mktemp("configuration"))
+
+    def rekey_often(document: dict[str, int]) -> None:
+        document["RekeyIntervalSeconds"] = REKEY_INTERVAL_S
+
+    edit_json(made.client / "client_configuration.json", rekey_often)
+    return made
+
+
+@pytest.fixture(scope="module")
+def shared_bed(
+    transport: TransportProtocol, folders: Folders, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TunnelBed]:
+    with opened_tunnel_bed(transport, folders, tmp_path_factory.mktemp("logs")) as made:
+        yield made
+
+
+@pytest.fixture
+def tunnel(shared_bed: TunnelBed) -> TunnelBed:
+    """A tunnel that works; tests may kill its ends, the next one starts them again."""
+    shared_bed.bring_up()
+    return shared_bed
+
+
+@pytest.fixture
+def fresh_bed(transport: TransportProtocol, folders: Folders, tmp_path: Path) -> Iterator[TunnelBed]:
+    """A bed in which nothing has been started yet."""
+    with opened_tunnel_bed(transport, folders, tmp_path) as made:
+        yield made
+
+
+def test_the_server_answers_over_ipv4_and_ipv6(tunnel: TunnelBed) -> None:
+    assert tunnel.answers(tunnel.server_in_tunnel)
+    assert tunnel.answers(tunnel.server_in_tunnel_v6)
+
+
+def test_a_host_beyond_the_server_sees_the_address_of_the_server(tunnel: TunnelBed) -> None:
+    assert tunnel.answers(BEYOND)
+    assert tunnel.answers(BEYOND_V6)
+    assert tunnel.source_seen_beyond() == SERVER
+
+
+def test_the_client_reconnects_to_a_killed_and_restarted_server(tunnel: TunnelBed) -> None:
+    tunnel.server_process.kill()
+    # The client notices by its next datagram, which nobody listens for any more.
+    assert not tunnel.answers(tunnel.server_in_tunnel)
+    tunnel.client_process.await_log("session ended, reconnecting")
+    restarted = tunnel.start_server()
+    tunnel.await_answer(RECONNECT_S)
+    assert tunnel.answers(BEYOND)
+    assert "level=ERROR" not in restarted.log
+    assert tunnel.server.run("nft", "list", "tables").count("tungo_server") == 1
+    assert tunnel.server.run("ip", "-o", "link").count(tunnel.server_interface) == 1
+
+
+def test_a_killed_client_leaves_its_host_connected_and_can_start_again(
+    transport: TransportProtocol, tunnel: TunnelBed
+) -> None:
+    assert tunnel.source_seen_beyond() == SERVER
+    tunnel.client_process.kill()
+    assert tunnel.source_seen_beyond() == CLIENT
+    log = tunnel.server_process.log
+    tunnel.start_client()
+    tunnel.await_answer(RECONNECT_S)
+    assert tunnel.source_seen_beyond() == SERVER
+    [connected] = [line for line in new_lines(tunnel, log) if 'msg="client connected"' in line]
+    # The kernel closes a connection when its process dies; only of datagrams does the server hear nothing.
+    assert connected.endswith(f" replaced={int(transport is TransportProtocol.UDP)}")
+
+
+@pytest.mark.parametrize("first", ["server", "client"])
+def test_sigterm_ends_both_ends_and_leaves_nothing_behind(fresh_bed: TunnelBed, first: str) -> None:
+    before = fresh_bed.server.snapshot(), fresh_bed.client.snapshot()
+    fresh_bed.bring_up()
+    assert (fresh_bed.server.snapshot(), fresh_bed.client.snapshot()) != before
+    ends = [fresh_bed.server_process, fresh_bed.client_process]
+    for end in ends if first == "server" else reversed(ends):
+        status, seconds = end.stop()
+        assert status == 0, end.log
+        assert seconds < 2
+    assert (fresh_bed.server.snapshot(), fresh_bed.client.snapshot()) == before
+
+
+@pytest.mark.parametrize("direction", ["to the server", "to the client"])
+def test_a_transfer_arrives_intact_while_the_keys_change(tunnel: TunnelBed, direction: str) -> None:
+    log = tunnel.client_process.log
+    with tunnel.connection() as (near, far):
+        source, sink = (near, far) if direction == "to the server" else (far, near)
+        pause_s = REKEYS * REKEY_INTERVAL_S / TRANSFER_MIB
+        sent, received = transfer(source, sink, TRANSFER_MIB, between=lambda _mib: time.sleep(pause_s))
+    assert sent == received
+    assert "session ended" not in tunnel.client_process.log.removeprefix(log)
+
+
+@pytest.mark.parametrize("transport", [TransportProtocol.TCP], indirect=True)
+def test_the_epochs_on_a_tcp_connection_go_up_one_by_one(
+    transport: TransportProtocol, tunnel: TunnelBed
+) -> None:
+    with tunnel.captured_tcp(SLOT_DEFAULTS[transport].port) as payloads:
+        for _ in range(int(REKEYS * REKEY_INTERVAL_S / 0.2)):
+            assert tunnel.answers(tunnel.server_in_tunnel)
+            time.sleep(0.2)
+    frames = [payload for payload in payloads if int.from_bytes(payload[:2]) + LENGTH_BYTES == len(payload)]
+    epochs = [int.from_bytes(frame[2:4]) for frame in frames]
+    assert epochs == sorted(epochs)
+    assert len(set(epochs)) >= REKEYS - 1
+
+
+def test_a_revoked_client_is_cut_off_and_let_in_again(tunnel: TunnelBed) -> None:
+    folder = tunnel.folders.client
+    settings = json.loads((folder / "client_configuration.json").read_text("utf-8"))
+
+    def enabled(value: bool) -> Callable[[Document], None]:
+        def change(document: Document) -> None:
+            for peer in document["AllowedPeers"]:
+                if peer["PublicKey"] == settings["ClientPublicKey"]:
+                    peer["Enabled"] = value
+
+        return change
+
+    file = tunnel.folders.server / "server_configuration.json"
+    edit_json(file, enabled(value=False))
+    tunnel.server_process.await_log('msg="session revoked"', EFFECT_S)
+    assert not tunnel.answers(tunnel.server_in_tunnel)
+    edit_json(file, enabled(value=True))
+    tunnel.await_answer(15.0 + RECONNECT_S)
+
+
+@pytest.mark.parametrize("transport", STREAMS, indirect=True, ids=lambda protocol: protocol.value)
+def test_strangers_on_a_stream_are_closed_and_the_tunnel_does_not_notice(
+    transport: TransportProtocol, tunnel: TunnelBed
+) -> None:
+    log = tunnel.server_process.log
+    descriptors = tunnel.server_process.open_descriptors()
+    greetings = [
+        b"\x00\x00",
+        b"\x05\xef" + bytes(1519),
+        b"\xff\xff" + bytes(100),
+        b"\x00\x01\x00",
+        b"\x00\x0f" + bytes(15),
+        b"\x00\x10" + bytes(16),
+        b"\x00\x11" + bytes(17),
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /ws HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+        b"\x16\x03\x01\x00\x05hello",
+    ]
+    with tunnel.connection() as (near, far):
+        strangers = tunnel.tcp_strangers(len(greetings), SLOT_DEFAULTS[transport.slot].port)
+        try:
+            for stranger, greeting in zip(strangers, greetings, strict=True):
+                stranger.sendall(greeting)
+            for stranger in strangers:
+                stranger.settimeout(12)
+                drain(stranger)
+        finally:
+            for stranger in strangers:
+                stranger.close()
+        sent, received = transfer(near, far, mib=2)
+    assert sent == received
+    told = [
+        line
+        for line in tunnel.server_process.log.removeprefix(log).splitlines()
+        if "connection without a session ended" in line
+    ]
+    assert len(told) == 1
+    assert f"source={SERVER_GATEWAY} " in told[0] + " "
+    assert "reason=" in told[0]
+    assert eventually(lambda: tunnel.server_process.open_descriptors() <= descriptors, 5.0)
+
+
+def drain(stranger: socket.socket) -> None:
+    """Read until the server has closed the connection. Raises TimeoutError if it does not."""
+    try:
+        while stranger.recv(4096):
+            pass
+    except ConnectionResetError:
+        pass  # closed with something unread
+
+
+def new_lines(tunnel: TunnelBed, log: str) -> list[str]:
+    """What the server has logged since its log was ``log``."""
+    return tunnel.server_process.log.removeprefix(log).splitlines()
