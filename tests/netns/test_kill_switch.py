@@ -60,6 +60,8 @@ EVERYWHERE: Final = (INTERNET, INTERNET_V6, NEIGHBOUR, NEIGHBOUR_V6)
 # <linux/if_ether.h>; offsets in an Ethernet frame
 _ARP: Final = b"\x08\x06"
 _IPV6: Final = b"\x86\xdd"
+_HOP_BY_HOP: Final = 0
+_MLD2_REPORT: Final = 143
 _ICMPV6: Final = 58
 _NEIGHBOUR_DISCOVERY: Final = (133, 135, 136)
 
@@ -431,8 +433,14 @@ def say_to_all(
 
 
 def asks_for_neighbours(frame: bytes) -> bool:
-    """Whether an Ethernet frame is ARP or IPv6 neighbour discovery."""
+    """Whether an Ethernet frame is ARP, IPv6 neighbour discovery, or the report that lets its questions come.
+
+    The kernel repeats such a report (MLDv2, behind a hop-by-hop header) for some seconds after an address was
+    added.
+    """
     kind = frame[12:14]
+    if kind == _IPV6 and frame[20] == _HOP_BY_HOP:
+        return frame[54] == _ICMPV6 and frame[62] == _MLD2_REPORT
     return kind == _ARP or (kind == _IPV6 and frame[20] == _ICMPV6 and frame[54] in _NEIGHBOUR_DISCOVERY)
 
 

@@ -116,26 +116,6 @@ def test_several_problems_are_named_at_once(bed: TunnelBed, folder: Path, role: 
         assert field in complaint
 
 
-def test_a_server_without_udp_is_told_which_switch_to_set(bed: TunnelBed, folder: Path) -> None:
-    def switch(document: dict[str, bool]) -> None:
-        document["EnableUDP"], document["EnableTCP"] = False, True
-
-    edit_json(folder / SERVER_FILE, switch)
-    complaint = failure(bed, "server", folder)
-    assert str(folder / SERVER_FILE) in complaint
-    assert "EnableUDP is false" in complaint
-
-
-def test_a_client_of_another_transport_is_told_which_to_choose(bed: TunnelBed, folder: Path) -> None:
-    def choose(document: dict[str, str]) -> None:
-        document["Protocol"] = "TCP"
-
-    edit_json(folder / CLIENT_FILE, choose)
-    complaint = failure(bed, "client", folder)
-    assert str(folder / CLIENT_FILE) in complaint
-    assert "Protocol is TCP" in complaint
-
-
 def test_a_port_in_use_is_named(bed: TunnelBed, folder: Path) -> None:
     def occupy() -> socket.socket:
         made = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)

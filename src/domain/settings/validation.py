@@ -2,8 +2,8 @@
 
 The rules that are ours: interface names that Linux takes, an MTU that fits the packet buffers and the address
 families, subnets without host bits (already in the types), a profile's protocol in its own slot, at least one
-transport, client ids that have addresses, a counter that is not behind them, key pairs that fit, host names
-that can be looked up, and whatever concerns the settings that are ours themselves.
+transport, client ids that have addresses, key pairs that fit, host names that can be looked up, and whatever
+concerns the settings that are ours themselves.
 """
 
 from collections.abc import Iterable, Iterator
@@ -79,7 +79,8 @@ def _server_problems(settings: ServerSettings, public_key_of: PublicKeyOf) -> It
         yield from key_pair_problems(
             "X25519PublicKey", settings.public_key, "X25519PrivateKey", settings.private_key, public_key_of
         )
-    yield from _counter_problems(settings)
+    if settings.client_counter < 0:
+        yield Problem("ClientCounter", shown(settings.client_counter), "0 or more")
     yield from _peer_problems(settings, enabled)
 
 
@@ -147,20 +148,6 @@ def _overlap_problem(path: str, other_path: str, key: str, subnet: str) -> Probl
         f"a subnet that does not overlap with {path}",
         related=(f"{path}.{key}",),
     )
-
-
-def _counter_problems(settings: ServerSettings) -> Iterator[Problem]:
-    """The Go program gives the next client the number after the counter, whoever has it already."""
-    if settings.client_counter < 0:
-        yield Problem("ClientCounter", shown(settings.client_counter), "0 or more")
-        return
-    if not settings.peers:
-        return
-    index, peer = max(enumerate(settings.peers), key=lambda entry: entry[1].client_id)
-    if settings.client_counter < peer.client_id:
-        path = f"AllowedPeers[{index}].ClientID"
-        expected = f"{peer.client_id} or more, for {path} is {peer.client_id}"
-        yield Problem("ClientCounter", shown(settings.client_counter), expected, related=(path,))
 
 
 def _peer_problems(settings: ServerSettings, enabled: list[_Slot]) -> Iterator[Problem]:
