@@ -1,9 +1,12 @@
 """The whole program over every transport: real processes, a real TUN device, real nft, and sudden deaths."""
 
 import json
+import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -12,11 +15,13 @@ import pytest
 from domain.session.framing import LENGTH_BYTES
 from domain.settings.defaults import SLOT_DEFAULTS
 from domain.settings.profile import TransportProtocol
-from tests.netns.tungo_program import eventually
+from tests.netns.bed import Namespace
+from tests.netns.tungo_program import Tungo, eventually
 from tests.netns.tunnel_bed import (
     BEYOND,
     BEYOND_V6,
     CLIENT,
+    MIB,
     RECONNECT_S,
     SERVER,
     SERVER_GATEWAY,
@@ -216,6 +221,39 @@ def test_strangers_on_a_stream_are_closed_and_the_tunnel_does_not_notice(
     assert f"source={SERVER_GATEWAY} " in told[0] + " "
     assert "reason=" in told[0]
     assert eventually(lambda: tunnel.server_process.open_descriptors() <= descriptors, 5.0)
+
+
+@pytest.mark.parametrize("transport", STREAMS, indirect=True, ids=lambda protocol: protocol.value)
+def test_a_client_that_stops_reading_neither_disturbs_another_nor_fills_the_server(
+    tunnel: TunnelBed, tmp_path: Path
+) -> None:
+    other = tunnel.neighbour()
+    process = Tungo(other, "client", tunnel.folders.other, tmp_path / "other.log")
+    try:
+        process.await_log('msg="tunnel is up"')
+        with tunnel.connection() as (near, far):
+            far.settimeout(0.0)
+            tunnel.client_process.send_signal(signal.SIGSTOP)
+            try:
+                resident_bytes = tunnel.server_process.resident_bytes()
+                with suppress(BlockingIOError):
+                    while True:
+                        far.send(bytes(MIB))
+                for _ in range(5):
+                    assert answers_from(other, tunnel.server_in_tunnel)
+                assert tunnel.server_process.resident_bytes() - resident_bytes < 8 * MIB
+            finally:
+                tunnel.client_process.send_signal(signal.SIGCONT)
+            near.close()
+    finally:
+        process.kill()
+    tunnel.await_answer(RECONNECT_S)
+
+
+def answers_from(namespace: Namespace, address: str) -> bool:
+    """Whether ``address`` answers one ping from there within a second."""
+    ping = ["ip", "netns", "exec", namespace.name, "ping", "-n", "-q", "-c1", "-W1", address]
+    return subprocess.run(ping, capture_output=True, check=False, timeout=10).returncode == 0
 
 
 def drain(stranger: socket.socket) -> None:

@@ -62,6 +62,10 @@ class Tungo:
         """How many descriptors it has open now."""
         return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
 
+    def send_signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
     def stop(self) -> tuple[int, float]:
         """Ask it to end; its exit status and the seconds that it took."""
         started = time.monotonic()

@@ -84,6 +84,7 @@ class TunnelBed:
     ) -> None:
         self.folders = folders
         self._log_folder = log_folder
+        self._bed = bed
         defaults = SLOT_DEFAULTS[transport.slot]
         self.server_interface = defaults.server_interface
         in_tunnel = server_addresses(defaults.ipv4_subnet, defaults.ipv6_subnet)
@@ -115,6 +116,7 @@ class TunnelBed:
         for end in (self.client, self.server):
             # Connections soon notice that a tunnel is back, and do not give up before (Linux 6.15 or newer).
             end.run("sysctl", "-qe", "-w", "net.ipv4.tcp_rto_max_ms=1000", "net.ipv4.tcp_retries2=60")
+        self._neighbour: Namespace | None = None
         self._started: list[Tungo] = []
         self._running: dict[str, Tungo] = {}
 
@@ -127,6 +129,14 @@ class TunnelBed:
     def client_process(self) -> Tungo:
         """The client that was started last."""
         return self._running["client"]
+
+    def neighbour(self) -> Namespace:
+        """A host for another client, on a cable of its own; the same one each time."""
+        if self._neighbour is None:
+            self._neighbour = self._bed.namespace("neighbour")
+            self._bed.join(self._neighbour, ["192.0.2.130/25"], self.internet, ["192.0.2.129/25"])
+            self._neighbour.run("ip", "route", "add", "default", "via", "192.0.2.129")
+        return self._neighbour
 
     def start_server(self) -> Tungo:
         """Start the server; returns when it listens."""
@@ -178,7 +188,7 @@ class TunnelBed:
     @contextlib.contextmanager
     def captured_datagrams(self, port: int) -> Iterator[list[bytes]]:
         """UDP datagrams to ``port`` of the server, as they left the client; the list is filled on exit."""
-        with self._captured() as packets:
+        with self.captured_frames() as packets:
             datagrams: list[bytes] = []
             yield datagrams
         for packet in packets:
@@ -189,7 +199,7 @@ class TunnelBed:
     @contextlib.contextmanager
     def captured_tcp(self, port: int) -> Iterator[list[bytes]]:
         """What TCP segments to ``port`` of the server carried, as ``captured_datagrams``."""
-        with self._captured() as packets:
+        with self.captured_frames() as packets:
             payloads: list[bytes] = []
             yield payloads
         for packet in packets:
@@ -198,7 +208,7 @@ class TunnelBed:
                 payloads.append(payload)
 
     @contextlib.contextmanager
-    def _captured(self) -> Iterator[list[bytes]]:
+    def captured_frames(self) -> Iterator[list[bytes]]:
         """The frames on the client's cable; the list is filled on exit."""
 
         def open_on_cable() -> socket.socket:
