@@ -42,6 +42,34 @@ EFFECT_S: Final = 3.0
 
 STREAMS: Final = (TransportProtocol.TCP, TransportProtocol.WS, TransportProtocol.WSS)
 
+UPGRADE: Final = (
+    b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+# What strangers say first, on whatever transport they find; a client says none of it.
+GREETINGS: Final = [
+    b"",
+    b"\x00",
+    b"\x00\x00",
+    b"\x05\xef" + bytes(1519),
+    b"\xff\xff" + bytes(100),
+    b"\x00\x01\x00",
+    b"\x00\x0f" + bytes(15),
+    b"\x00\x10" + bytes(16),
+    b"\x00\x11" + bytes(17),
+    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"POST /ws HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+    UPGRADE.replace(b"Version: 13", b"Version: 12"),
+    UPGRADE.replace(b"Host: x", b"Host: x\r\nOrigin: https://elsewhere.example"),
+    UPGRADE + b"\x82\x02no",  # not masked
+    UPGRADE + b"\xc2\x82\0\0\0\0no",  # compressed, which was not agreed
+    UPGRADE + b"\x81\x82\0\0\0\0no",  # text, and then nothing more
+    UPGRADE + b"\x89\xff" + (1 << 16).to_bytes(8) + bytes(100),  # a ping of 64 KiB
+    UPGRADE + b"\x82\x84\0\0\0\0\0\x02no",  # a frame that is no handshake message
+    b"\x16\x03\x01\x00\x05hello",
+]
+
 Document = dict[str, list[dict[str, object]]]
 
 
@@ -187,28 +215,17 @@ def test_strangers_on_a_stream_are_closed_and_the_tunnel_does_not_notice(
 ) -> None:
     log = tunnel.server_process.log
     descriptors = tunnel.server_process.open_descriptors()
-    greetings = [
-        b"\x00\x00",
-        b"\x05\xef" + bytes(1519),
-        b"\xff\xff" + bytes(100),
-        b"\x00\x01\x00",
-        b"\x00\x0f" + bytes(15),
-        b"\x00\x10" + bytes(16),
-        b"\x00\x11" + bytes(17),
-        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"POST /ws HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
-        b"\x16\x03\x01\x00\x05hello",
-    ]
     with tunnel.connection() as (near, far):
-        strangers = tunnel.tcp_strangers(len(greetings), SLOT_DEFAULTS[transport.slot].port)
+        slow, *strangers = tunnel.tcp_strangers(1 + len(GREETINGS), SLOT_DEFAULTS[transport.slot].port)
         try:
-            for stranger, greeting in zip(strangers, greetings, strict=True):
+            for stranger, greeting in zip(strangers, GREETINGS, strict=True):
                 stranger.sendall(greeting)
+            assert trickle(slow, UPGRADE) < len(UPGRADE)
             for stranger in strangers:
                 stranger.settimeout(12)
                 drain(stranger)
         finally:
-            for stranger in strangers:
+            for stranger in (slow, *strangers):
                 stranger.close()
         sent, received = transfer(near, far, mib=2)
     assert sent == received
@@ -254,6 +271,22 @@ def answers_from(namespace: Namespace, address: str) -> bool:
     """Whether ``address`` answers one ping from there within a second."""
     ping = ["ip", "netns", "exec", namespace.name, "ping", "-n", "-q", "-c1", "-W1", address]
     return subprocess.run(ping, capture_output=True, check=False, timeout=10).returncode == 0
+
+
+def trickle(stranger: socket.socket, data: bytes) -> int:
+    """Send a byte every tenth of a second until the server has enough of it; returns how many it took."""
+    stranger.settimeout(0.1)
+    for sent in range(len(data)):
+        with suppress(TimeoutError, OSError):
+            stranger.sendall(data[sent : sent + 1])
+        try:
+            if not stranger.recv(4096):
+                return sent
+        except TimeoutError:
+            continue
+        except OSError:
+            return sent
+    return len(data)
 
 
 def drain(stranger: socket.socket) -> None:
