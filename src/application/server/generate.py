@@ -1,21 +1,19 @@
-"""Use case: admit a new client and write its settings (platform specification 11, with its defects left out).
+"""Use cases: admit a client, or give one new keys, and make its settings (platform specification 11).
 
-Errors::
-
-    GenerationError
-    ├── NoFreeClientIdError    every number that fits the subnets is taken
-    └── NotServedError         the server does not speak the protocol that was asked for
-
-``ConfigurationError`` and ``HostUnknownError`` pass through. Whatever fails, nothing has been changed: the
-server's key pair, the IPv6 subnets and the new peer are stored in one step.
+Errors: those of ``application.server.issue`` and ``application.server.peers``; ``ConfigurationError``,
+``HostError`` and ``HostUnknownError`` pass through. Whatever fails, nothing has been changed: the server's
+key pair, the IPv6 subnets and the peer are stored in one step.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from application.runtime.configuration import HostDetection, ServerConfiguration
 from application.runtime.entropy import Entropy
+from application.server.issue import GenerationError, client_settings, require_served
+from application.server.peers import checked_name, find_peer, with_peer_replaced
 from domain.addressing.peers import Peer
 from domain.addressing.tunnel import FIRST_CLIENT_ID, last_client_id
 from domain.noise.keys import KeyPair
@@ -26,20 +24,10 @@ from domain.settings.host import parse_host
 from domain.settings.profile import (
     SMALLEST_IPV6_MTU_BYTES,
     ServerAddress,
-    TlsSettings,
     TransportProfile,
     TransportProtocol,
 )
 from domain.settings.server import ServerSettings
-
-# Ours: a full packet becomes a datagram of 1400 + 36 bytes of frame + 48 of IPv6 and UDP = 1484 bytes, which
-# fits the 1492 of PPPoE; and it is not below 1280, so that IPv6 works in the tunnel, unlike with the Go
-# program's 1200.
-UDP_CLIENT_MTU_BYTES: Final = 1400
-
-
-class GenerationError(Exception):
-    """No client could be made."""
 
 
 class NoFreeClientIdError(GenerationError):
@@ -53,13 +41,8 @@ class NoFreeClientIdError(GenerationError):
         )
 
 
-class NotServedError(GenerationError):
-    """The server has no listener for ``protocol``; ``advice`` names the keys in its file that matter."""
-
-    def __init__(self, protocol: TransportProtocol, advice: str) -> None:
-        self.protocol = protocol
-        self.advice = advice
-        super().__init__(f"this server does not serve {protocol.value}; {advice}")
+class ClientKeyError(GenerationError):
+    """The client's public key cannot be admitted; the text says why without quoting the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +83,39 @@ class ServerKeysCreated:
         return "the server had no key pair, so a new one was made"
 
 
-Note: TypeAlias = PrivateHostDetected | Ipv6SubnetsAdded | ServerKeysCreated
+@dataclass(frozen=True, slots=True)
+class PeerDisabled:
+    """The peer has new keys, but may not connect with them."""
+
+    client_id: int
+
+    @property
+    def sentence(self) -> str:
+        """For the person who runs the command."""
+        return (
+            f"peer {self.client_id} is disabled; 'tungo server peers enable {self.client_id}' lets it connect"
+        )
+
+
+Note: TypeAlias = PrivateHostDetected | Ipv6SubnetsAdded | ServerKeysCreated | PeerDisabled
+
+
+@dataclass(frozen=True, slots=True)
+class ClientWish:
+    """How a client's settings are wanted.
+
+    ``host`` is what it connects to, None for the configured or detected address; ``protocol`` is what it
+    connects with, None for the first that is served of UDP, TCP and WebSocket. The others that are served
+    are what it falls back to. ``public_key`` is that of a client which keeps its private key to itself (32
+    bytes); None has a pair made here.
+    """
+
+    host: str | None = None
+    protocol: TransportProtocol | None = None
+    public_key: bytes | None = None
+
+
+DEFAULT_WISH = ClientWish()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +127,7 @@ class GeneratedClient:
 
 
 class GenerateClient:
-    """Admits a new client to the server's configuration and makes its settings.
+    """Makes the settings of a client and lets it in.
 
     The client's private key is in the result and nowhere else: the server keeps only the public one.
     """
@@ -129,34 +144,52 @@ class GenerateClient:
         self._primitives = primitives
         self._entropy = entropy
 
-    def generate(
-        self,
-        *,
-        host: str | None = None,
-        name: str | None = None,
-        protocol: TransportProtocol | None = None,
-    ) -> GeneratedClient:
-        """One new client.
+    def generate(self, wish: ClientWish = DEFAULT_WISH, *, name: str | None = None) -> GeneratedClient:
+        """One new client. ``name`` labels the peer, None for ``client-<number>``.
 
-        ``host`` is what the client connects to, None for the configured or detected address; ``name`` labels
-        the peer, None for ``client-<number>``; ``protocol`` is what it connects with, None for the first that
-        is served of UDP, TCP and WebSocket. The others that are served are what it falls back to. Raises
-        NoFreeClientIdError, NotServedError, ConfigurationError, HostError, HostUnknownError.
+        Raises GenerationError, PeerNameError, ConfigurationError, HostError, HostUnknownError.
         """
-        before = self._configuration.load_or_create()
-        host = host or before.host
-        address = parse_host(host) if host else self._host_detection.detect_host()
-        keys = new_key_pair(self._primitives, self._entropy)
 
-        def admit(settings: ServerSettings) -> ServerSettings:
-            if protocol is not None:
-                _require_served(settings, protocol)
+        def admitted(settings: ServerSettings, public_key: bytes) -> ServerSettings:
+            return _with_peer(settings, public_key, name)
+
+        return self._issue(self._configuration.load_or_create(), wish, admitted)
+
+    def regenerate(self, which: str, wish: ClientWish = DEFAULT_WISH) -> GeneratedClient:
+        """The peer with this number or name with new keys; the old ones are worth nothing any more.
+
+        Raises GenerationError, PeerError, ConfigurationError, HostError, HostUnknownError.
+        """
+
+        def rekeyed(settings: ServerSettings, public_key: bytes) -> ServerSettings:
+            peer = find_peer(settings.peers, which)
+            return with_peer_replaced(settings, peer, replace(peer, public_key=public_key))
+
+        before = self._configuration.load()
+        find_peer(before.peers, which)  # a wrong name is told before anything is looked up
+        return self._issue(before, wish, rekeyed)
+
+    def _issue(
+        self,
+        before: ServerSettings,
+        wish: ClientWish,
+        admit: Callable[[ServerSettings, bytes], ServerSettings],
+    ) -> GeneratedClient:
+        host = wish.host or before.host
+        address = parse_host(host) if host else self._host_detection.detect_host()
+        public_key, private_key = self._client_keys(wish.public_key)
+
+        def with_client(settings: ServerSettings) -> ServerSettings:
+            if wish.protocol is not None:
+                require_served(settings, wish.protocol)
             settings = with_server_keys(settings, self._primitives, self._entropy)
+            _require_new(settings, public_key)
             if address.ipv6 is not None:
                 settings = _with_ipv6(settings)
-            return _with_peer(settings, keys.public, name)
+            return admit(settings, public_key)
 
-        after = self._configuration.update(admit)
+        after = self._configuration.update(with_client)
+        peer = next(peer for peer in after.peers if peer.public_key == public_key)
         notes: list[Note] = []
         if not host:
             notes += _detection_notes(address)
@@ -169,7 +202,21 @@ class GenerateClient:
         )
         if added:
             notes.append(Ipv6SubnetsAdded(added))
-        return GeneratedClient(_client(after, address, keys, protocol), tuple(notes))
+        if not peer.enabled:
+            notes.append(PeerDisabled(peer.client_id))
+        settings = client_settings(after, address, peer, private_key, wish.protocol)
+        return GeneratedClient(settings, tuple(notes))
+
+    def _client_keys(self, given: bytes | None) -> tuple[bytes, bytes]:
+        """Public and private key; the private one is empty where the client keeps it."""
+        if given is None:
+            keys = new_key_pair(self._primitives, self._entropy)
+            return keys.public, keys.private
+        if len(given) != KEY_BYTES or not any(given):
+            raise ClientKeyError(
+                "the client's key is not a public key of 32 bytes in base64; 'tungo client keygen' prints one"
+            )
+        return given, b""
 
 
 class EnsureServerKeys:
@@ -235,6 +282,16 @@ def _with_ipv6(settings: ServerSettings) -> ServerSettings:
     )
 
 
+def _require_new(settings: ServerSettings, public_key: bytes) -> None:
+    if public_key == settings.public_key:
+        raise ClientKeyError("the client's key is the key of this server; a client has a key of its own")
+    owner = next((peer for peer in settings.peers if peer.public_key == public_key), None)
+    if owner is not None:
+        raise ClientKeyError(
+            f"the client's key is that of peer {owner.client_id} already; every client has a key of its own"
+        )
+
+
 def _with_peer(settings: ServerSettings, public_key: bytes, name: str | None) -> ServerSettings:
     """The new peer gets the smallest free number: a removed client's is used again.
 
@@ -250,72 +307,10 @@ def _with_peer(settings: ServerSettings, public_key: bytes, name: str | None) ->
     client_id = next((number for number in range(FIRST_CLIENT_ID, last + 1) if number not in taken), None)
     if client_id is None:
         raise NoFreeClientIdError(last)
-    peer = Peer(public_key=public_key, client_id=client_id, name=name or f"client-{client_id}")
+    label = f"client-{client_id}" if name is None else checked_name(name, settings.peers)
+    peer = Peer(public_key=public_key, client_id=client_id, name=label)
     return replace(
         settings,
         client_counter=max(settings.client_counter, client_id, *taken),
         peers=(*settings.peers, peer),
     )
-
-
-def _client(
-    settings: ServerSettings, address: ServerAddress, keys: KeyPair, protocol: TransportProtocol | None
-) -> ClientSettings:
-    """The settings of the peer with these keys; disabled transports are in them too."""
-    served = _served(settings)
-    protocol = protocol or served[0]
-    peer = next(peer for peer in settings.peers if peer.public_key == keys.public)
-    return ClientSettings(
-        client_id=peer.client_id,
-        tcp=_client_profile(TransportProtocol.TCP, settings.tcp, address),
-        udp=_client_profile(TransportProtocol.UDP, settings.udp, address),
-        ws=_client_profile(TransportProtocol.WS, settings.ws, address),
-        protocol=protocol,
-        server_public_key=settings.public_key,
-        public_key=keys.public,
-        private_key=keys.private,
-        fallbacks=tuple(other for other in served if other is not protocol),
-    )
-
-
-def _client_profile(
-    slot: TransportProtocol, profile: TransportProfile, address: ServerAddress
-) -> TransportProfile:
-    """What only the server has to know, its certificate and its proxies, is left out."""
-    mtu_bytes = profile.mtu_bytes
-    if slot is TransportProtocol.UDP:
-        mtu_bytes = min(mtu_bytes, UDP_CLIENT_MTU_BYTES)
-    return replace(
-        profile,
-        protocol=_websocket(profile) if slot is TransportProtocol.WS else slot,
-        interface_name=SLOT_DEFAULTS[slot].client_interface,
-        server=address,
-        mtu_bytes=mtu_bytes,
-        dns_v4=(),
-        dns_v6=(),
-        tls=TlsSettings(),
-        trusted_proxies=(),
-    )
-
-
-def _served(settings: ServerSettings) -> tuple[TransportProtocol, ...]:
-    """What the listeners speak, the cheapest for a packet first; valid settings have one at least."""
-    order = (TransportProtocol.UDP, TransportProtocol.TCP, _websocket(settings.ws))
-    return tuple(protocol for protocol in order if protocol.slot in settings.enabled)
-
-
-def _websocket(profile: TransportProfile) -> TransportProtocol:
-    return TransportProtocol.WSS if profile.tls.serves else TransportProtocol.WS
-
-
-def _require_served(settings: ServerSettings, protocol: TransportProtocol) -> None:
-    if protocol in _served(settings):
-        return
-    advice = []
-    if protocol.slot not in settings.enabled:
-        advice.append(f"set Enable{protocol.slot.value} to true")
-    if protocol is TransportProtocol.WSS and not settings.ws.tls.serves:
-        advice.append("set CertificateFile and KeyFile in WSSettings.TLS")
-    if protocol is TransportProtocol.WS and settings.ws.tls.serves:
-        advice.append("ask for WSS or take CertificateFile and KeyFile out of WSSettings.TLS")
-    raise NotServedError(protocol, " and ".join(advice))

@@ -7,14 +7,18 @@ import pytest
 
 from application.runtime.configuration import HostUnknownError, ServerConfiguration
 from application.server.generate import (
+    ClientKeyError,
+    ClientWish,
     GenerateClient,
     GeneratedClient,
     Ipv6SubnetsAdded,
     NoFreeClientIdError,
-    NotServedError,
+    PeerDisabled,
     PrivateHostDetected,
     ServerKeysCreated,
 )
+from application.server.issue import NotServedError
+from application.server.peers import PeerNameError, PeerUnknownError
 from domain.addressing.peers import Peer
 from domain.settings.profile import ServerAddress, TlsSettings, TransportProtocol
 from domain.settings.server import ServerSettings
@@ -209,7 +213,7 @@ def test_the_protocol_that_was_asked_for_comes_first(
     protocol: TransportProtocol, tls: bool, protocols: tuple[TransportProtocol, ...]
 ) -> None:
     configuration = MemoryServerConfiguration(serving(UDP, TCP, WS, tls=tls))
-    client = generator(configuration, PUBLIC_HOST).generate(protocol=protocol).settings
+    client = generator(configuration, PUBLIC_HOST).generate(ClientWish(protocol=protocol)).settings
     assert client.protocols == protocols
     validate_client(client, public_key_of)
 
@@ -248,7 +252,7 @@ def test_a_protocol_that_is_not_served_is_refused_with_what_to_set_and_changes_n
 ) -> None:
     configuration = MemoryServerConfiguration(server)
     with pytest.raises(NotServedError) as caught:
-        generator(configuration, PUBLIC_HOST).generate(protocol=protocol)
+        generator(configuration, PUBLIC_HOST).generate(ClientWish(protocol=protocol))
     assert str(caught.value) == sentence
     assert caught.value.protocol is protocol
     assert configuration.replacements == 0
@@ -320,3 +324,87 @@ def test_without_ipv6_in_the_address_no_ipv6_is_switched_on() -> None:
     generated, server = generate(a_server())
     assert all(profile.ipv6_subnet is None for _, profile in server.slots)
     assert generated.notes == ()
+
+
+def test_a_client_that_keeps_its_private_key_gets_everything_else() -> None:
+    public_key = public_key_of(b"k" * 32)
+    configuration = MemoryServerConfiguration(a_server())
+    client = generator(configuration, PUBLIC_HOST).generate(ClientWish(public_key=public_key)).settings
+    assert (client.public_key, client.private_key) == (public_key, b"")
+    validate_client(replace(client, private_key=b"k" * 32), public_key_of)
+    assert configuration.load().peers[-1] == Peer(public_key, 2, "client-2")
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        (b"", "not a public key of 32 bytes"),
+        (b"k" * 31, "not a public key of 32 bytes"),
+        (bytes(32), "not a public key of 32 bytes"),
+        (a_server().public_key, "the key of this server"),
+        (a_server().peers[0].public_key, "that of peer 1 already"),
+    ],
+)
+def test_a_clients_key_that_cannot_be_its_own_is_refused_and_changes_nothing(
+    key: bytes, sentence: str
+) -> None:
+    configuration = MemoryServerConfiguration(a_server())
+    with pytest.raises(ClientKeyError, match=sentence):
+        generator(configuration, PUBLIC_HOST).generate(ClientWish(public_key=key))
+    assert configuration.replacements == 0
+
+
+def test_a_client_cannot_get_a_name_that_another_one_has() -> None:
+    configuration = MemoryServerConfiguration(a_server())
+    with pytest.raises(PeerNameError, match="a name that peer 1 does not have"):
+        generator(configuration, PUBLIC_HOST).generate(name="client-1")
+    assert configuration.replacements == 0
+
+
+def test_a_client_without_a_name_of_its_own_is_admitted_beside_one_that_took_it() -> None:
+    server = a_server()
+    configuration = MemoryServerConfiguration(
+        replace(server, peers=(replace(server.peers[0], name="client-2"),))
+    )
+    generator(configuration, PUBLIC_HOST).generate()
+    assert [(peer.client_id, peer.name) for peer in configuration.load().peers] == [
+        (1, "client-2"),
+        (2, "client-2"),
+    ]
+
+
+@pytest.mark.parametrize("which", ["1", "client-1"])
+def test_new_keys_leave_number_and_name(which: str) -> None:
+    configuration = MemoryServerConfiguration(a_server())
+    generated = generator(configuration, PUBLIC_HOST).regenerate(which, ClientWish(protocol=TCP))
+    (peer,) = configuration.load().peers
+    assert peer == replace(a_server().peers[0], public_key=generated.settings.public_key)
+    assert peer.public_key != a_server().peers[0].public_key
+    assert generated.settings.client_id == 1
+    assert generated.settings.protocol is TCP
+    validate_client(generated.settings, public_key_of)
+
+
+def test_new_keys_do_not_let_a_disabled_peer_in_and_that_is_told() -> None:
+    server = a_server()
+    configuration = MemoryServerConfiguration(
+        replace(server, peers=(replace(server.peers[0], enabled=False),))
+    )
+    generated = generator(configuration, PUBLIC_HOST).regenerate("1")
+    assert not configuration.load().peers[0].enabled
+    assert generated.notes == (PeerDisabled(1),)
+    assert "tungo server peers enable 1" in generated.notes[0].sentence
+
+
+def test_new_keys_can_be_the_clients_own() -> None:
+    public_key = public_key_of(b"k" * 32)
+    configuration = MemoryServerConfiguration(a_server())
+    generator(configuration, PUBLIC_HOST).regenerate("1", ClientWish(public_key=public_key))
+    assert configuration.load().peers[0].public_key == public_key
+
+
+def test_new_keys_for_nobody_change_nothing_and_look_nothing_up() -> None:
+    configuration = MemoryServerConfiguration(replace(a_server(), host=""))
+    with pytest.raises(PeerUnknownError):
+        generator(configuration, ServerAddress()).regenerate("nobody")
+    assert configuration.replacements == 0

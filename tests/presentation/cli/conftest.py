@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 from presentation.cli.app import build_app
 from presentation.cli.options import CONFIG_DIR_VARIABLE
 from presentation.cli.report import DEBUG_VARIABLE
-from tests.adapters.commands import RecordedCommands
+from tests.adapters.commands import RecordedCommands, loaders_of
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def tungo(commands: RecordedCommands, monkeypatch: pytest.MonkeyPatch) -> Callab
     """Runs ``tungo`` with a line of arguments."""
     monkeypatch.delenv(CONFIG_DIR_VARIABLE, raising=False)
     monkeypatch.delenv(DEBUG_VARIABLE, raising=False)
-    app = build_app(lambda: commands, "1.2.3")
+    app = build_app(loaders_of(commands), "1.2.3")
 
     def run(line: str) -> Result:
         return CliRunner().invoke(app, line.split())
