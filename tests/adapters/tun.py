@@ -16,6 +16,9 @@ from application.network.routing.tun import (
 )
 from domain.addressing.tunnel import TunnelAddresses
 from domain.noise.primitives import Buffer
+from domain.packets.layout import layout_of_untrusted
+from domain.packets.parcel import MalformedParcelError, Parcel
+from domain.packets.segment import segment
 from domain.settings.profile import TransportProfile
 
 IPV4: Final = 4
@@ -31,20 +34,23 @@ class WayOut(Enum):
 
 
 class FakeTunDevice:
-    """A TunDevice whose kernel side is two collections.
+    """A TunDevice whose kernel side is a few collections.
 
-    ``route_in`` queues what the device will read, ``written`` holds what was written to it, in order.
-    Packets for which ``refuse`` was called are dropped on write, as a kernel drops malformed ones.
+    ``route_in`` queues what the device will read. ``written`` holds the packets that were written to it, in
+    order, those of parcels finished; ``parcels_written`` the parcels as they came. Packets for which
+    ``refuse`` was called are dropped on write, as a kernel drops malformed ones.
     """
 
     def __init__(self, name: str = "fake0") -> None:
         self._name = name
-        self._inbound: deque[bytes] = deque()
+        self._inbound: deque[Parcel] = deque()
         self._refused: set[bytes] = set()
         self._closed = False
         self._gone = False
         self._event_fd = -1
         self.written: list[bytes] = []
+        self.parcels_written: list[Parcel] = []
+        self.hands_out_super_packets = False
 
     @property
     def name(self) -> str:
@@ -58,12 +64,16 @@ class FakeTunDevice:
 
     @property
     def waiting(self) -> int:
-        """How many packets are still to be read."""
+        """How many packets or parcels are still to be read."""
         return len(self._inbound)
 
     def route_in(self, *packets: bytes) -> None:
         """The kernel routes these packets into the tunnel."""
-        self._inbound.extend(packets)
+        self.route_in_parcels(*((packet, 0, False) for packet in packets))
+
+    def route_in_parcels(self, *parcels: Parcel) -> None:
+        """The kernel routes these parcels into the tunnel."""
+        self._inbound.extend(parcels)
         self._signal()
 
     def refuse(self, *packets: bytes) -> None:
@@ -84,12 +94,41 @@ class FakeTunDevice:
             self._signal()
         return self._event_fd
 
-    def read_batch(self, limit: int) -> list[bytes]:
+    def hand_out_super_packets(self, *, wanted: bool) -> None:
+        """See TunDevice; it is for the test to see, and to heed in what it routes in."""
+        self.hands_out_super_packets = wanted
+
+    def read_parcels(self, limit: int) -> list[Parcel]:
         """See TunDevice."""
         self._check()
         batch = [self._inbound.popleft() for _ in range(min(limit, len(self._inbound)))]
         self._signal()
         return batch
+
+    def read_batch(self, limit: int) -> list[bytes]:
+        """See TunDevice."""
+        self._check()
+        packets: list[bytes] = []
+        while len(packets) < limit and self._inbound:
+            packets += segment(self._inbound.popleft())
+        self._signal()
+        return packets
+
+    def write_parcels(self, parcels_untrusted: Sequence[Parcel]) -> int:
+        """See TunDevice."""
+        self._check()
+        taken = 0
+        for parcel in parcels_untrusted:
+            packet, segment_bytes, partial_checksum = parcel
+            try:
+                layout_of_untrusted(packet, segment_bytes, partial_checksum)
+            except MalformedParcelError:
+                continue
+            if packet not in self._refused:
+                self.parcels_written.append(parcel)
+                self.written += segment(parcel)
+                taken += 1
+        return taken
 
     def write_batch(self, packets: Sequence[Buffer]) -> int:
         """See TunDevice."""

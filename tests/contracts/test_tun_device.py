@@ -1,22 +1,31 @@
 """What TunDevice promises, asked of the fake and of a real device in a network namespace."""
 
 import errno
+import random
 import select
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import pytest
 
 from application.network.routing.tun import TunClosedError, TunDevice
+from domain.packets.segment import segment
+from domain.settings.offload import OffloadMode
+from infrastructure.network.udp.segmentation import UDP_SEGMENT
 from infrastructure.pal.linux.tun import LinuxTunDevice
 from tests.adapters.tun import FakeTunDevice
 from tests.netns.bed import Namespace, NetnsBed
-from tests.netns.packets import udp_packet
+from tests.netns.packets import internet_checksum, pseudo_header, udp_packet, udp_train
 
 HOST = "10.88.0.1"
 PEER = "10.88.0.2"
 NOT_IP = b"\x00 has no IP version"
+
+HEADERS = 28  # IPv4 and UDP
+PAYLOAD = random.Random(1).randbytes(2400)
+SEGMENTS = [PAYLOAD[:1000], PAYLOAD[1000:2000], PAYLOAD[2000:]]
 
 
 class Kernel(Protocol):
@@ -28,8 +37,16 @@ class Kernel(Protocol):
         """Route a packet into the tunnel."""
         ...
 
+    def route_in_train(self, payload: bytes, segment_bytes: int) -> None:
+        """Route UDP datagrams into the tunnel, as one super-packet if that can be."""
+        ...
+
     def received(self) -> list[bytes]:
         """The packets that came out of the tunnel so far."""
+        ...
+
+    def datagrams(self) -> list[bytes]:
+        """What UDP datagrams that came out of the tunnel carry."""
         ...
 
     def delete_interface(self) -> None:
@@ -52,8 +69,14 @@ class FakeKernel:
     def route_in(self, packet: bytes) -> None:
         self._fake.route_in(packet)
 
+    def route_in_train(self, payload: bytes, segment_bytes: int) -> None:
+        self._fake.route_in_parcels(udp_train(HOST, PEER, payload, segment_bytes))
+
     def received(self) -> list[bytes]:
         return self._fake.written
+
+    def datagrams(self) -> list[bytes]:
+        return [packet[HEADERS:] for packet in self._fake.written]
 
     def delete_interface(self) -> None:
         self._fake.vanish()
@@ -65,26 +88,29 @@ class FakeKernel:
 class NamespaceKernel:
     """Raw sockets beside a real device."""
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self, namespace: Namespace, segmentation: OffloadMode) -> None:
         self._namespace = namespace
         # Without IPv6 the kernel has nothing of its own to say on the new interface.
         namespace.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
-        self.device: TunDevice = namespace.call(lambda: LinuxTunDevice.create("tun-test"))
+        self.device: TunDevice = namespace.call(lambda: LinuxTunDevice.create("tun-test", segmentation))
         namespace.run("ip", "addr", "add", f"{HOST}/24", "dev", "tun-test")
         namespace.run("ip", "link", "set", "tun-test", "up")
         self._sender = namespace.call(lambda: _raw_socket(socket.IPPROTO_RAW))
         self._receiver = namespace.call(lambda: _raw_socket(socket.IPPROTO_UDP))
+        self._program = namespace.call(_program_on_port_4001)
 
     def route_in(self, packet: bytes) -> None:
         self._sender.sendto(packet, (PEER, 0))
 
+    def route_in_train(self, payload: bytes, segment_bytes: int) -> None:
+        run = (socket.SOL_UDP, UDP_SEGMENT, segment_bytes.to_bytes(2, sys.byteorder))
+        self._program.sendmsg([payload], [run], 0, (PEER, 4001))
+
     def received(self) -> list[bytes]:
-        packets: list[bytes] = []
-        while True:
-            try:
-                packets.append(self._receiver.recv(65535))
-            except BlockingIOError:
-                return packets
+        return _all_of(self._receiver)
+
+    def datagrams(self) -> list[bytes]:
+        return _all_of(self._program)
 
     def delete_interface(self) -> None:
         self._namespace.run("ip", "link", "delete", "tun-test")
@@ -93,10 +119,15 @@ class NamespaceKernel:
         self.device.close()
         self._sender.close()
         self._receiver.close()
+        self._program.close()
 
 
 @pytest.fixture(
-    params=["fake", pytest.param("linux", marks=pytest.mark.netns)],
+    params=[
+        "fake",
+        pytest.param(OffloadMode.AUTO, marks=pytest.mark.netns, id="linux"),
+        pytest.param(OffloadMode.OFF, marks=pytest.mark.netns, id="linux without offloads"),
+    ],
 )
 def kernel(request: pytest.FixtureRequest) -> Iterator[Kernel]:
     made: Kernel
@@ -105,7 +136,7 @@ def kernel(request: pytest.FixtureRequest) -> Iterator[Kernel]:
     else:
         bed = request.getfixturevalue("bed")
         assert isinstance(bed, NetnsBed)
-        made = NamespaceKernel(bed.namespace("tun"))
+        made = NamespaceKernel(bed.namespace("tun"), request.param)
     yield made
     made.close()
 
@@ -119,6 +150,34 @@ def test_packets_are_read_whole_and_in_order(kernel: Kernel) -> None:
     for packet in packets:
         kernel.route_in(packet)
     assert kernel.device.read_batch(8) == packets
+
+
+def test_a_packet_is_a_parcel_in_which_nothing_is_left_to_do(kernel: Kernel) -> None:
+    packets = [udp_packet(HOST, PEER, b"x" * n) for n in (1, 1400)]
+    for packet in packets:
+        kernel.route_in(packet)
+    assert kernel.device.read_parcels(8) == [(packet, 0, False) for packet in packets]
+    assert kernel.device.read_parcels(8) == []
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_a_train_read_as_parcels_is_what_it_is_read_as_packets(kernel: Kernel, *, wanted: bool) -> None:
+    kernel.device.hand_out_super_packets(wanted=wanted)
+    kernel.route_in_train(PAYLOAD, 1000)
+    packets = [packet for parcel in kernel.device.read_parcels(8) for packet in segment(parcel)]
+    kernel.route_in_train(PAYLOAD, 1000)
+    again = kernel.device.read_batch(8)
+    assert [packet[HEADERS:] for packet in packets] == SEGMENTS
+    assert [packet[HEADERS:] for packet in again] == SEGMENTS
+    assert all(has_right_udp_checksum(packet) for packet in packets + again)
+
+
+def test_a_batch_of_parcels_has_no_more_than_asked_for(kernel: Kernel) -> None:
+    packets = [udp_packet(HOST, PEER, bytes([n])) for n in range(3)]
+    for packet in packets:
+        kernel.route_in(packet)
+    assert [packet for packet, _, _ in kernel.device.read_parcels(2)] == packets[:2]
+    assert [packet for packet, _, _ in kernel.device.read_parcels(2)] == packets[2:]
 
 
 def test_a_batch_has_no_more_packets_than_asked_for(kernel: Kernel) -> None:
@@ -152,19 +211,49 @@ def test_a_refused_packet_is_dropped_and_the_rest_goes_on(kernel: Kernel) -> Non
     assert kernel.received() == [first, last]
 
 
+def test_parcels_of_every_kind_reach_the_kernel_in_order(kernel: Kernel) -> None:
+    before, after = udp_packet(PEER, HOST, b"before"), udp_packet(PEER, HOST, b"after")
+    unfinished, _, _ = udp_train(PEER, HOST, b"unfinished", 0)
+    parcels = [
+        (before, 0, False),
+        udp_train(PEER, HOST, PAYLOAD, 1000),
+        (unfinished, 0, True),
+        (after, 0, False),
+    ]
+    assert kernel.device.write_parcels(parcels) == 4
+    assert kernel.datagrams() == [b"before", *SEGMENTS, b"unfinished", b"after"]
+
+
+def test_a_parcel_that_is_not_what_it_claims_is_dropped_and_the_rest_goes_on(kernel: Kernel) -> None:
+    train, segment_bytes, _ = udp_train(PEER, HOST, PAYLOAD, 1000)
+    last = udp_packet(PEER, HOST, b"last")
+    liars = [(train, 5000, True), (train[:-1], segment_bytes, True), (train, segment_bytes, False)]
+    liars += [(b"", 0, True), (b"", 0, False), (NOT_IP, 0, False), (NOT_IP, 1, True)]
+    assert kernel.device.write_parcels([*liars, (last, 0, False)]) == 1
+    assert kernel.datagrams() == [b"last"]
+
+
 def test_an_empty_batch_writes_nothing(kernel: Kernel) -> None:
     assert kernel.device.write_batch([]) == 0
+    assert kernel.device.write_parcels([]) == 0
     assert kernel.received() == []
 
 
 def test_a_deleted_interface_is_noticed_by_reading_and_by_writing(kernel: Kernel) -> None:
     kernel.device.fileno()
     kernel.delete_interface()
+    kernel.device.hand_out_super_packets(wanted=True)
     assert is_readable(kernel.device)
     with pytest.raises(TunClosedError):
         kernel.device.read_batch(1)
     with pytest.raises(TunClosedError):
         kernel.device.write_batch([udp_packet(PEER, HOST, b"x")])
+    with pytest.raises(TunClosedError):
+        kernel.device.read_parcels(1)
+    with pytest.raises(TunClosedError):
+        kernel.device.write_parcels([(udp_packet(PEER, HOST, b"x"), 0, False)])
+    with pytest.raises(TunClosedError):
+        kernel.device.write_parcels([udp_train(PEER, HOST, PAYLOAD, 1000)])
 
 
 def test_after_close_there_is_no_descriptor_and_no_traffic(kernel: Kernel) -> None:
@@ -172,11 +261,18 @@ def test_after_close_there_is_no_descriptor_and_no_traffic(kernel: Kernel) -> No
     kernel.device.close()
     kernel.device.close()
     assert kernel.device.fileno() == -1
+    kernel.device.hand_out_super_packets(wanted=True)
     assert not is_open(descriptor)
     with pytest.raises(TunClosedError):
         kernel.device.read_batch(1)
     with pytest.raises(TunClosedError):
         kernel.device.write_batch([udp_packet(PEER, HOST, b"x")])
+    with pytest.raises(TunClosedError):
+        kernel.device.read_parcels(1)
+    with pytest.raises(TunClosedError):
+        kernel.device.write_parcels([(udp_packet(PEER, HOST, b"x"), 0, False)])
+    with pytest.raises(TunClosedError):
+        kernel.device.write_parcels([udp_train(PEER, HOST, PAYLOAD, 1000)])
 
 
 def is_readable(device: TunDevice) -> bool:
@@ -191,6 +287,27 @@ def is_open(descriptor: int) -> bool:
     except OSError as exc:
         return exc.errno != errno.EBADF
     return True
+
+
+def has_right_udp_checksum(packet: bytes) -> bool:
+    covered = pseudo_header(HOST, PEER, socket.IPPROTO_UDP, len(packet) - 20) + packet[20:]
+    return internet_checksum(covered) == 0
+
+
+def _all_of(receiver: socket.socket) -> list[bytes]:
+    received: list[bytes] = []
+    while True:
+        try:
+            received.append(receiver.recv(65535))
+        except BlockingIOError:
+            return received
+
+
+def _program_on_port_4001() -> socket.socket:
+    program = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    program.bind((HOST, 4001))
+    program.setblocking(False)
+    return program
 
 
 def _raw_socket(protocol: int) -> socket.socket:

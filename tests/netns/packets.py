@@ -4,6 +4,8 @@ import socket
 import struct
 from ipaddress import ip_address
 
+from domain.packets.parcel import Parcel
+
 _PORTS = (4000, 4001)  # source, destination
 
 
@@ -22,6 +24,22 @@ def tcp_syn(source: str, destination: str, segment_size: int) -> bytes:
     checksum = _transport_checksum(source, destination, socket.IPPROTO_TCP, unsummed)
     segment = unsummed[:16] + struct.pack("!H", checksum) + unsummed[18:]
     return _ip_packet(source, destination, socket.IPPROTO_TCP, segment)
+
+
+def udp_train(source: str, destination: str, payload: bytes, segment_bytes: int) -> Parcel:
+    """A super-packet of UDP datagrams from port 4000 to port 4001."""
+    size = 8 + len(payload)
+    partial = internet_checksum(pseudo_header(source, destination, socket.IPPROTO_UDP, size)) ^ 0xFFFF
+    datagram = struct.pack("!HHHH", *_PORTS, size, partial) + payload
+    return _ip_packet(source, destination, socket.IPPROTO_UDP, datagram), segment_bytes, True
+
+
+def tcp_train(source: str, destination: str, payload: bytes, segment_bytes: int) -> Parcel:
+    """A super-packet in the middle of a TCP connection from port 4000 to port 4001."""
+    size = 20 + len(payload)
+    partial = internet_checksum(pseudo_header(source, destination, socket.IPPROTO_TCP, size)) ^ 0xFFFF
+    header = struct.pack("!HHIIBBHHH", *_PORTS, 1, 1, 5 << 4, 0x10, 65535, partial, 0)
+    return _ip_packet(source, destination, socket.IPPROTO_TCP, header + payload), segment_bytes, True
 
 
 def segment_size_of(tcp_segment: bytes) -> int:

@@ -6,6 +6,7 @@ from typing import Final
 from domain.addressing.tunnel import TunnelAddresses, client_addresses
 from domain.noise.keys import KeyPair
 from domain.rekey.rules import REKEY_INTERVAL_S
+from domain.settings.offload import DEFAULT_OFFLOAD, OffloadSettings
 from domain.settings.profile import TransportProfile, TransportProtocol
 from domain.settings.routing import DEFAULT_ROUTING, TunnelRouting
 
@@ -27,7 +28,9 @@ class ClientSettings:
     no handshake gets through; the profiles of the others are carried along and not examined. On a fallback,
     ``fallback_retry_s`` is how soon the better ones are first tried again. ``client_id`` must equal the
     server's entry for ``public_key``, or every packet is dropped there. Keys are 32 bytes.
-    ``rekey_interval_s`` is how long a session keeps its keys; the Go program has it fixed.
+    ``rekey_interval_s`` is how long a session keeps its keys; the Go program has it fixed. ``offload`` is
+    what the kernel may do for the data plane; with ``aggregation`` super-packets travel whole between ends
+    that both know how.
     """
 
     client_id: int
@@ -42,6 +45,8 @@ class ClientSettings:
     fallbacks: tuple[TransportProtocol, ...] = ()
     fallback_retry_s: int = DEFAULT_FALLBACK_RETRY_S
     routing: TunnelRouting = DEFAULT_ROUTING
+    offload: OffloadSettings = DEFAULT_OFFLOAD
+    aggregation: bool = True
 
     @property
     def key_pair(self) -> KeyPair:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from domain.addressing.peers import AccessList, Peer
 from domain.noise.keys import KeyPair
+from domain.settings.offload import DEFAULT_OFFLOAD, OffloadSettings
 from domain.settings.profile import TransportProfile, TransportProtocol
 
 
@@ -15,9 +16,10 @@ class ServerSettings:
     name that generated clients get, empty for detection. The keys are 32 bytes each, or both empty before
     the first start. ``client_counter`` is for the Go program, which counts clients up from it.
 
-    The last two are ours. With ``client_isolation`` no client reaches another one, over whichever transports
-    they are connected. Without ``nat`` what clients send on keeps their tunnel addresses, for whoever has the
-    tunnel subnets routed to the server.
+    The last four are ours. With ``client_isolation`` no client reaches another one, over whichever
+    transports they are connected. Without ``nat`` what clients send on keeps their tunnel addresses, for
+    whoever has the tunnel subnets routed to the server. ``offload`` is what the kernel may do for the data
+    plane; with ``aggregation`` super-packets travel whole to and from peers that know how.
     """
 
     tcp: TransportProfile
@@ -31,6 +33,8 @@ class ServerSettings:
     peers: tuple[Peer, ...]
     client_isolation: bool = False
     nat: bool = True
+    offload: OffloadSettings = DEFAULT_OFFLOAD
+    aggregation: bool = True
 
     @property
     def key_pair(self) -> KeyPair:

@@ -3,7 +3,8 @@
 Errors::
 
     TunError                 the device or its configuration failed; the text says what to do
-    ├── TunUnavailableError  no /dev/net/tun, or no right to use it: trying again will not help
+    ├── TunUnavailableError  this host has no such device: trying again will not help
+    │   └── TunForbiddenError    this process may not use it (also a MissingRightsError)
     └── TunClosedError       the device is gone (closed, or deleted by somebody)
 """
 
@@ -11,8 +12,10 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from application.runtime.rights import MissingRightsError
 from domain.addressing.tunnel import TunnelAddresses
 from domain.noise.primitives import Buffer
+from domain.packets.parcel import Parcel
 from domain.settings.profile import TransportProfile
 
 
@@ -24,12 +27,21 @@ class TunUnavailableError(TunError):
     """This host or process cannot have a TUN device."""
 
 
+class TunForbiddenError(TunUnavailableError, MissingRightsError):
+    """This process lacks the right to a TUN device or its configuration."""
+
+
 class TunClosedError(TunError):
     """The TUN device is gone."""
 
 
 class TunDevice(Protocol):
-    """An open, non-blocking layer-3 device; one IP packet per read and write of the kernel."""
+    """An open, non-blocking layer-3 device.
+
+    What crosses it are parcels (``domain.packets.parcel``): IP packets or, where the kernel and the settings
+    have it, super-packets of TCP and UDP that cost no more than a packet. Who deals in packets alone uses
+    ``read_batch`` and ``write_batch``; both pairs see the same stream and may be mixed.
+    """
 
     @property
     def name(self) -> str:
@@ -40,11 +52,39 @@ class TunDevice(Protocol):
         """The descriptor to watch for readability; -1 after close."""
         ...
 
-    def read_batch(self, limit: int) -> list[bytes]:
-        """The next packets that the kernel routes into the tunnel, at most ``limit``, in order.
+    def hand_out_super_packets(self, *, wanted: bool) -> None:
+        """Whether the kernel hands out super-packets from now on, if it can and may; at first it does not.
 
-        Never blocks and never waits for a fuller batch; empty means that nothing is there. The packets are
-        new objects and belong to the caller. Raises TunClosedError when the device is gone.
+        Worth it for whoever moves them on whole. For the others the kernel is better at cutting them. What
+        waits in the device already is handed out as it is. Does nothing when the device is gone.
+        """
+        ...
+
+    def read_parcels(self, limit: int) -> list[Parcel]:
+        """What the kernel routes into the tunnel next, at most ``limit`` parcels, in order.
+
+        They are as the kernel hands them out: super-packets of up to 64 KiB, and checksums that are still
+        partial, also those of packets. Never blocks and never waits for a fuller batch; empty means that
+        nothing is there. The parcels are new objects and belong to the caller. Raises TunClosedError when the
+        device is gone.
+        """
+        ...
+
+    def read_batch(self, limit: int) -> list[bytes]:
+        """The next packets that the kernel routes into the tunnel, in order, all of them finished.
+
+        At most ``limit``, but for the rest of the super-packet that reaches it; otherwise as
+        ``read_parcels``.
+        """
+        ...
+
+    def write_parcels(self, parcels_untrusted: Sequence[Parcel]) -> int:
+        """Hand parcels to the kernel's IP stack in order; returns how many it took, wholly.
+
+        Any device takes any parcel: what this kernel does not cut or complete itself is cut and completed
+        before. Never blocks, and keeps no parcel beyond the call. A parcel that is not what it claims to be,
+        or that the kernel refuses (malformed, no room), is dropped and the rest goes on. Raises
+        TunClosedError when the device is gone.
         """
         ...
 

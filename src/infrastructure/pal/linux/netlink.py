@@ -111,8 +111,6 @@ class _Socket(Protocol):
     @overload
     async def link(self, command: Literal["dump"]) -> AsyncIterable[_Message]: ...
 
-    async def link_lookup(self, **match: object) -> list[int]: ...
-
     @overload
     async def addr(self, command: Literal["add"], **fields: object) -> list[_Message]: ...
 
@@ -156,13 +154,20 @@ class Netlink:
     @_on_the_netlink_loop
     async def set_mtu(self, interface: str, mtu_bytes: int) -> None:
         """Set the MTU and read it back: a driver may quietly choose another."""
-        index = await self._index_of(interface)
+        index = _index_of(interface)
         with _translated(f"set the MTU of {interface} to {mtu_bytes}"):
             await self._socket.link("set", index=index, mtu=mtu_bytes)
             [link] = await self._socket.link("get", index=index)
         actual = link.get_attr("IFLA_MTU")
         if actual != mtu_bytes:
             raise NetworkError(f"{interface} has MTU {actual} although {mtu_bytes} was set: change MTU")
+
+    @_on_the_netlink_loop
+    async def set_queue_length(self, interface: str, packets: int) -> None:
+        """How many packets may wait in the interface for whoever takes them; more are dropped."""
+        index = _index_of(interface)
+        with _translated(f"set the queue length of {interface} to {packets}"):
+            await self._socket.link("set", index=index, txqlen=packets)
 
     @_on_the_netlink_loop
     async def add_address(
@@ -173,7 +178,7 @@ class Netlink:
 
         IPv6 skips duplicate address detection: on a point-to-point device it only delays.
         """
-        index = await self._index_of(interface)
+        index = _index_of(interface)
         flags = _IFA_F_NODAD if isinstance(address, IPv6Interface) else 0
         if not subnet_route:
             flags |= _IFA_F_NOPREFIXROUTE
@@ -189,7 +194,7 @@ class Netlink:
     @_on_the_netlink_loop
     async def set_up(self, interface: str) -> None:
         """Set the interface up."""
-        index = await self._index_of(interface)
+        index = _index_of(interface)
         with _translated(f"set {interface} up"):
             await self._socket.link("set", index=index, state="up")
 
@@ -201,7 +206,7 @@ class Netlink:
 
         The kernel deletes the route with the interface, and when the interface is set down.
         """
-        index = await self._index_of(interface)
+        index = _index_of(interface)
         with _translated(f"add a route to {destination} through {interface} to table {table}"):
             await self._socket.route(
                 "add",
@@ -313,13 +318,6 @@ class Netlink:
             rules = await _collect(lambda: self._socket.rule("dump", family=family))
         return [_number(message.get_attr("FRA_PRIORITY")) for message in rules]
 
-    async def _index_of(self, interface: str) -> int:
-        with _translated(f"find the interface {interface}"):
-            indexes = await self._socket.link_lookup(ifname=interface)
-        if not indexes:
-            raise NetworkError(f"there is no interface {interface}: somebody deleted it")
-        return indexes[0]
-
 
 @asynccontextmanager
 async def open_netlink() -> AsyncIterator[Netlink]:
@@ -333,6 +331,13 @@ async def open_netlink() -> AsyncIterator[Netlink]:
             yield Netlink(netlink_socket, loop)
         finally:
             await loop.run(netlink_socket.__aexit__(None, None, None))
+
+
+def _index_of(interface: str) -> int:
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError as exc:
+        raise NetworkError(f"there is no interface {interface}: somebody deleted it") from exc
 
 
 def _rule_fields(rule: PolicyRule) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """What can be said about a TUN device without a network namespace; the rest is in the contract suite."""
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -8,7 +9,11 @@ import pytest
 
 import infrastructure.pal.linux.tun as tun_module
 from application.network.routing.tun import TunClosedError, TunError, TunUnavailableError
+from domain.packets.segment import segment
 from infrastructure.pal.linux.tun import LinuxTunDevice
+from infrastructure.pal.linux.tun_offload import NO_OFFLOAD, TunOffload
+from infrastructure.pal.linux.virtio_header import PLAIN_HEADER
+from tests.netns.packets import tcp_train, udp_train
 
 
 @pytest.mark.parametrize("name", ["", "sixteen-letters-", "a" * 16, "ü" * 8])
@@ -58,7 +63,7 @@ def test_a_packet_longer_than_any_mtu_is_read_whole(pair: tuple[LinuxTunDevice, 
     device, kernel = pair
     packet = bytes(65_000)
     kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-    kernel.send(packet)
+    kernel.send(PLAIN_HEADER + packet)
     assert device.read_batch(1) == [packet]
 
 
@@ -70,7 +75,7 @@ def test_packets_that_find_no_room_are_dropped_and_counted(
     taken = device.write_batch(packets)
     assert 0 < taken < len(packets)
     assert device.drops.no_room == device.drops.total == len(packets) - taken
-    assert [kernel.recv(100) for _ in range(taken)] == packets[:taken]
+    assert [kernel.recv(100) for _ in range(taken)] == [PLAIN_HEADER + packet for packet in packets[:taken]]
 
 
 def test_a_packet_too_long_for_the_kernel_is_counted_as_malformed(
@@ -79,7 +84,7 @@ def test_a_packet_too_long_for_the_kernel_is_counted_as_malformed(
     device, kernel = pair
     assert device.write_batch([bytes(1 << 20), b"next"]) == 1
     assert (device.drops.malformed, device.drops.total) == (1, 1)
-    assert kernel.recv(100) == b"next"
+    assert kernel.recv(100) == PLAIN_HEADER + b"next"
 
 
 def test_an_unknown_error_is_raised_with_the_name_of_the_interface(
@@ -92,14 +97,104 @@ def test_an_unknown_error_is_raised_with_the_name_of_the_interface(
     assert not isinstance(raised.value, TunClosedError)
 
 
-def test_a_failure_after_the_first_packet_is_told_by_the_next_call() -> None:
+@pytest.mark.parametrize("offload", [NO_OFFLOAD, TunOffload(tcp=True, udp=True)])
+def test_a_failure_after_the_first_packet_is_told_by_the_next_call(offload: TunOffload) -> None:
     # A terminal whose other side was closed gives what was sent, and then a lasting error.
     master, slave = os.openpty()
     os.set_blocking(master, False)
-    os.write(slave, b"packet")
+    os.write(slave, PLAIN_HEADER + b"packet")
     os.close(slave)
-    device = LinuxTunDevice("tun-test", master)
+    device = LinuxTunDevice("tun-test", master, offload)
     assert device.read_batch(8) == [b"packet"]
     with pytest.raises(TunError, match="cannot read from the interface tun-test"):
         device.read_batch(8)
+    with pytest.raises(TunError, match="cannot read from the interface tun-test"):
+        device.read_parcels(8)
     device.close()
+
+
+class HeaderJudge:
+    """A kernel that refuses some virtio headers, by the type in them, and keeps the other packets."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.refused_types: set[int] = set()
+        self.error = errno.EINVAL
+        self.asked: list[int] = []  # the types in the headers, in order
+        self.taken: list[bytes] = []
+        self.device = LinuxTunDevice("tun-test", -1, TunOffload(tcp=True, udp=True))
+        monkeypatch.setattr(os, "writev", self._write)
+
+    def _write(self, _fd: int, buffers: tuple[bytes, bytes]) -> int:
+        header, packet = buffers
+        self.asked.append(header[1])
+        if header[1] in self.refused_types:
+            raise OSError(self.error, os.strerror(self.error))
+        self.taken.append(packet)
+        return len(header) + len(packet)
+
+
+@pytest.fixture
+def judge(monkeypatch: pytest.MonkeyPatch) -> HeaderJudge:
+    return HeaderJudge(monkeypatch)
+
+
+TCP_TRAIN = tcp_train("10.88.0.2", "10.88.0.1", bytes(2500), 1000)
+TCP6_TRAIN = tcp_train("fd00::2", "fd00::1", bytes(2500), 1000)
+UDP_TRAIN = udp_train("10.88.0.2", "10.88.0.1", bytes(2500), 1000)
+TCP4, TCP6, UDP = 1, 4, 5  # gso_type
+
+
+def test_a_train_that_the_kernel_takes_is_left_to_it(judge: HeaderJudge) -> None:
+    trains = [TCP_TRAIN, UDP_TRAIN, TCP6_TRAIN]
+    assert judge.device.write_parcels(trains) == 3
+    assert judge.asked == [TCP4, UDP, TCP6]
+    assert judge.taken == [packet for packet, _, _ in trains]
+    assert not judge.device.segments_in_software
+
+
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.EOPNOTSUPP])
+def test_after_the_first_refusal_trains_are_cut_here_and_none_is_lost(judge: HeaderJudge, error: int) -> None:
+    judge.refused_types, judge.error = {TCP4}, error
+    assert judge.device.write_parcels([TCP_TRAIN, TCP_TRAIN]) == 2
+    assert judge.asked == [TCP4, *[0] * 6]
+    assert judge.taken == segment(TCP_TRAIN) * 2
+    assert judge.device.segments_in_software
+    assert judge.device.drops.total == 0
+
+
+def test_a_refusal_says_nothing_about_other_trains(judge: HeaderJudge) -> None:
+    judge.refused_types = {UDP}
+    judge.device.write_parcels([UDP_TRAIN, TCP_TRAIN, TCP6_TRAIN])
+    assert judge.taken == [*segment(UDP_TRAIN), TCP_TRAIN[0], TCP6_TRAIN[0]]
+
+
+def test_a_peer_cannot_switch_off_what_is_known_to_work(judge: HeaderJudge) -> None:
+    judge.device.write_parcels([TCP_TRAIN])
+    judge.refused_types = {TCP4}
+    assert judge.device.write_parcels([TCP_TRAIN]) == 1
+    judge.refused_types = set()
+    assert judge.device.write_parcels([TCP_TRAIN]) == 1
+    assert judge.taken == [TCP_TRAIN[0], *segment(TCP_TRAIN), TCP_TRAIN[0]]
+    assert not judge.device.segments_in_software
+
+
+def test_a_train_that_finds_no_room_is_dropped_once_and_stays_the_kernels(judge: HeaderJudge) -> None:
+    judge.refused_types, judge.error = {TCP4}, errno.ENOBUFS
+    assert judge.device.write_parcels([TCP_TRAIN, UDP_TRAIN]) == 1
+    assert (judge.device.drops.no_room, judge.device.drops.total) == (1, 1)
+    assert not judge.device.segments_in_software
+
+
+def test_a_train_whose_pieces_are_refused_too_is_dropped_once(judge: HeaderJudge) -> None:
+    judge.refused_types = {TCP4, 0}
+    assert judge.device.write_parcels([TCP_TRAIN]) == 0
+    assert (judge.device.drops.malformed, judge.device.drops.total) == (1, 1)
+
+
+def test_without_offloads_the_kernel_is_given_finished_packets_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = HeaderJudge(monkeypatch)
+    device = LinuxTunDevice("tun-test", -1)
+    unfinished = (udp_train("10.88.0.2", "10.88.0.1", b"x", 0)[0], 0, True)
+    assert device.write_parcels([TCP_TRAIN, unfinished, UDP_TRAIN]) == 3
+    assert set(judge.asked) == {0}
+    assert judge.taken == [*segment(TCP_TRAIN), *segment(unfinished), *segment(UDP_TRAIN)]
