@@ -3,7 +3,8 @@
 Errors::
 
     ConfigurationError               the text has one sentence per problem and never holds a key
-    └── ConfigurationMissingError    there is no configuration yet
+    ├── ConfigurationMissingError    there is no configuration yet
+    └── ConfigurationForbiddenError  this process may not read or write it (also a MissingRightsError)
 
     HostUnknownError                 no address of this host could be detected
 """
@@ -11,6 +12,7 @@ Errors::
 from collections.abc import Callable
 from typing import Protocol
 
+from application.runtime.rights import MissingRightsError
 from domain.settings.profile import ServerAddress
 from domain.settings.server import ServerSettings
 
@@ -29,6 +31,10 @@ class ConfigurationError(Exception):
 
 class ConfigurationMissingError(ConfigurationError):
     """There is no configuration yet; the text says how to get one."""
+
+
+class ConfigurationForbiddenError(ConfigurationError, MissingRightsError):
+    """This process lacks the right to the configuration."""
 
 
 class HostUnknownError(Exception):

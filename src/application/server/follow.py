@@ -12,6 +12,7 @@ from application.runtime.configuration import (
 )
 from application.runtime.log import EventLog
 from application.server.access import AccessControl
+from application.server.background import in_background
 from application.server.restart import restart_keys
 from domain.addressing.peers import AccessList
 from domain.settings.server import ServerSettings
@@ -78,8 +79,8 @@ class FollowConfiguration:
         told: str | None = None
         while True:
             try:
-                # In a thread: a file with thousands of peers takes longer to read than packets should wait.
-                return await asyncio.to_thread(self._load)
+                # A file with thousands of peers takes longer to read than packets should wait.
+                return await in_background(self._load)
             except ConfigurationError as error:
                 reason = str(error)
                 if reason != told:

@@ -34,6 +34,10 @@ def _fixed(settings: ServerSettings) -> Mapping[str, object]:
         fixed[f"Enable{slot.value}"] = slot in settings.enabled
     fixed["ClientIsolation"] = settings.client_isolation
     fixed["NAT"] = settings.nat
+    fixed["Offload.TunSegmentation"] = settings.offload.tun_segmentation
+    fixed["Offload.UdpSegmentation"] = settings.offload.udp_segmentation
+    fixed["Offload.UdpCoalescing"] = settings.offload.udp_coalescing
+    fixed["Aggregation"] = settings.aggregation
     return fixed
 
 

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from application.runtime.configuration import ConfigurationError, ConfigurationMissingError
+from application.runtime.configuration import (
+    ConfigurationError,
+    ConfigurationForbiddenError,
+    ConfigurationMissingError,
+)
 
 # Platform specification 1.
 DEFAULT_FOLDER: Final = Path("/etc/tungo")
@@ -65,7 +69,7 @@ def read_text(path: Path, *, if_missing: str) -> str:
     except FileNotFoundError:
         raise ConfigurationMissingError(f"{path} does not exist; {if_missing}.") from None
     except PermissionError as exc:
-        raise ConfigurationError(f"{path} may not be read by this user; run as root.") from exc
+        raise ConfigurationForbiddenError(f"{path} may not be read by this user; run as root.") from exc
     except OSError as exc:
         raise ConfigurationError(f"{path} cannot be read: {exc.strerror}.") from exc
     try:
@@ -84,7 +88,10 @@ def parse_json(text_untrusted: str, source: str) -> dict[str, object]:
         # What cannot be written again as JSON in UTF-8 (half a surrogate pair, 1e999) is not taken in either.
         text_untrusted.encode()
         document: object = json.loads(
-            text_untrusted, parse_constant=_refuse_constant, parse_float=_finite_float
+            text_untrusted,
+            parse_constant=_refuse_constant,
+            parse_float=_finite_float,
+            object_hook=_as_it_is,
         )
         if _MAY_BE_HALF_A_CHARACTER.search(text_untrusted):
             json.dumps(document, ensure_ascii=False).encode()
@@ -101,6 +108,11 @@ def parse_json(text_untrusted: str, source: str) -> dict[str, object]:
     if not isinstance(document, dict):
         raise ConfigurationError(f"{source} is JSON but not an object in braces; restore it from a backup.")
     return {str(key): value for key, value in document.items()}
+
+
+def _as_it_is(value: dict[str, object]) -> dict[str, object]:
+    """Lets other threads have their turn, which they get between two steps of Python and not inside C."""
+    return value
 
 
 def _refuse_constant(name: str) -> float:

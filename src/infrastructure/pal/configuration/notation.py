@@ -5,7 +5,6 @@ Errors::
     NotationError (a ValueError)   the text completes "expected ..."; pydantic collects them
 """
 
-import base64
 import binascii
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_interface
@@ -15,6 +14,7 @@ from pydantic import Field, PlainValidator, StrictInt
 
 from domain.addressing.tunnel import SubnetError, parse_ipv4_subnet, parse_ipv6_subnet
 from domain.settings.host import HostError, parse_ipv4_literal, parse_ipv6_literal
+from domain.settings.offload import OffloadMode
 from domain.settings.profile import TransportProtocol
 
 ENCRYPTION: Final = "ChaCha20Poly1305"
@@ -79,6 +79,14 @@ def _protocol_or_unknown(value: object) -> TransportProtocol | None:
     return _protocol(value)
 
 
+def _offload_mode(value: object) -> OffloadMode:
+    expected = f"one of {', '.join(OffloadMode)}"
+    try:
+        return OffloadMode(_text(value, expected).lower())
+    except ValueError as exc:
+        raise NotationError(expected) from exc
+
+
 def _encryption(value: object) -> str:
     if value != ENCRYPTION:
         raise NotationError(f"{ENCRYPTION}, the only one there is")
@@ -93,7 +101,7 @@ def parse_key(value: object) -> bytes:
     expected = "a key in base64"
     text = _text(value, expected).replace("\r", "").replace("\n", "")
     try:
-        return base64.b64decode(text, validate=True)
+        return binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, ValueError) as exc:
         raise NotationError(expected) from exc
 
@@ -166,6 +174,7 @@ Ipv6Member: TypeAlias = Annotated[
 ]
 ProtocolName: TypeAlias = Annotated[TransportProtocol, PlainValidator(_protocol)]
 ProtocolMember: TypeAlias = Annotated[TransportProtocol | None, PlainValidator(_protocol_or_unknown)]
+OffloadName: TypeAlias = Annotated[OffloadMode, PlainValidator(_offload_mode)]
 FilePath: TypeAlias = Annotated[str, PlainValidator(_file)]
 CertificateHash: TypeAlias = Annotated[bytes | None, PlainValidator(_hash)]
 Network: TypeAlias = Annotated[IPv4Network | IPv6Network, PlainValidator(_network)]

@@ -11,6 +11,7 @@ from domain.addressing.peers import Peer
 from domain.settings.client import ClientSettings
 from domain.settings.defaults import SLOT_DEFAULTS, default_server_profile
 from domain.settings.errors import Problem, SettingsError
+from domain.settings.offload import OffloadSettings
 from domain.settings.profile import ServerAddress, TlsSettings, TransportProfile, TransportProtocol
 from domain.settings.routing import TunnelRouting
 from domain.settings.rules import PublicKeyOf, settings_path
@@ -22,6 +23,7 @@ from infrastructure.pal.configuration.findings import validated
 from infrastructure.pal.configuration.schema import (
     AddressDocument,
     ClientDocument,
+    OffloadDocument,
     ProfileDocument,
     ServerDocument,
     TlsDocument,
@@ -164,6 +166,8 @@ def _server_settings(document: ServerDocument, folder: Path) -> ServerSettings:
         ),
         client_isolation=document.client_isolation,
         nat=document.nat,
+        offload=_offload(document.offload),
+        aggregation=document.aggregation,
     )
 
 
@@ -207,6 +211,8 @@ def _client_settings(document: ClientDocument, folder: Path) -> ClientSettings:
             kill_switch=document.kill_switch,
             allow_lan=document.allow_lan,
         ),
+        offload=_offload(document.offload),
+        aggregation=document.aggregation,
     )
 
 
@@ -244,6 +250,14 @@ def _client_profile(slot: TransportProtocol, document: ProfileDocument, folder: 
         dns_v6=tuple(document.dns_v6),
         tls=_tls(document.tls, folder),
         trusted_proxies=tuple(document.trusted_proxies),
+    )
+
+
+def _offload(document: OffloadDocument) -> OffloadSettings:
+    return OffloadSettings(
+        tun_segmentation=document.tun_segmentation,
+        udp_segmentation=document.udp_segmentation,
+        udp_coalescing=document.udp_coalescing,
     )
 
 

@@ -7,13 +7,14 @@ Names of keys match in any case. ``null`` is the same as leaving a key out, exce
 BaseModel's own constructor takes Any, which is all that the ignores below are for.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from functools import cache
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, model_validator
 
 from domain.settings.client import DEFAULT_FALLBACK_RETRY_S, DEFAULT_REKEY_INTERVAL_S
+from domain.settings.offload import OffloadMode
 from infrastructure.pal.configuration.notation import (
     ENCRYPTION,
     CertificateHash,
@@ -27,6 +28,7 @@ from infrastructure.pal.configuration.notation import (
     Ipv6Subnet,
     Key,
     Network,
+    OffloadName,
     ProtocolMember,
     ProtocolName,
     WholeNumber,
@@ -48,6 +50,8 @@ class JsonObject(BaseModel):  # type: ignore[explicit-any]  # of BaseModel
         if not isinstance(document_untrusted, dict):
             return document_untrusted
         canonical = _canonical_names(cls)
+        if document_untrusted.keys() <= _own_names(cls) and None not in document_untrusted.values():
+            return document_untrusted  # of ten thousand peers nearly all are like this
         folded: dict[str, object] = {}
         for key, value in document_untrusted.items():
             known = canonical.get(key.casefold())
@@ -58,6 +62,11 @@ class JsonObject(BaseModel):  # type: ignore[explicit-any]  # of BaseModel
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
         """The fields that are known: a private key under a misspelt name must not be shown either."""
         return ((name, getattr(self, name)) for name, field in type(self).model_fields.items() if field.repr)
+
+
+@cache
+def _own_names(schema: type[JsonObject]) -> Set[str]:
+    return frozenset(_canonical_names(schema).values())
 
 
 @cache
@@ -103,6 +112,14 @@ class ProfileDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
     trusted_proxies: list[Network] = Field(default=[], alias="TrustedProxies")
 
 
+class OffloadDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
+    """``Offload`` of both files. Ours, as are all the keys in it."""
+
+    tun_segmentation: OffloadName = Field(default=OffloadMode.AUTO, alias="TunSegmentation")
+    udp_segmentation: OffloadName = Field(default=OffloadMode.AUTO, alias="UdpSegmentation")
+    udp_coalescing: OffloadName = Field(default=OffloadMode.AUTO, alias="UdpCoalescing")
+
+
 class PeerDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
     """One of ``AllowedPeers``."""
 
@@ -130,6 +147,8 @@ class ServerDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
     # Ours, like those at the end of ClientDocument.
     client_isolation: StrictBool = Field(default=False, alias="ClientIsolation")
     nat: StrictBool = Field(default=True, alias="NAT")
+    offload: OffloadDocument = Field(default=OffloadDocument(), alias="Offload")
+    aggregation: StrictBool = Field(default=True, alias="Aggregation")
 
 
 class ClientDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
@@ -153,3 +172,5 @@ class ClientDocument(JsonObject):  # type: ignore[explicit-any]  # of BaseModel
     allow_ipv6_leak: StrictBool = Field(default=False, alias="AllowIPv6Leak")
     kill_switch: StrictBool = Field(default=False, alias="KillSwitch")
     allow_lan: StrictBool = Field(default=True, alias="AllowLAN")
+    offload: OffloadDocument = Field(default=OffloadDocument(), alias="Offload")
+    aggregation: StrictBool = Field(default=True, alias="Aggregation")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from application.runtime.configuration import (
     ConfigurationError,
+    ConfigurationForbiddenError,
     ConfigurationMissingError,
     ServerConfiguration,
 )
@@ -87,8 +88,9 @@ class ServerConfigurationStore:
     def update(self, change: Callable[[ServerSettings], ServerSettings]) -> ServerSettings:
         """Replace the file by one with the changed settings; keys unknown to this program are kept."""
         path = self.path
-        if not path.parent.is_dir():
-            raise ConfigurationMissingError(f"{path} does not exist; {NO_SERVER_FILE}.")
+        with self._worded():
+            if not path.parent.is_dir():
+                raise ConfigurationMissingError(f"{path} does not exist; {NO_SERVER_FILE}.")
         with self._locked():
             text = read_text(path, if_missing=NO_SERVER_FILE)
             found = parse_server(text, str(path), self._public_key_of, folder_of(path), self._overlay)
@@ -157,7 +159,8 @@ class ServerConfigurationStore:
         except LockTimeoutError as exc:
             raise ConfigurationError(f"{self.path} is being changed by another process; try again.") from exc
         except PermissionError as exc:
-            raise ConfigurationError(f"{self.path} may not be written by this user; run as root.") from exc
+            sentence = f"{self.path} may not be written by this user; run as root."
+            raise ConfigurationForbiddenError(sentence) from exc
         except OSError as exc:
             raise ConfigurationError(f"{self.path} could not be written: {exc.strerror}.") from exc
         except RecursionError:

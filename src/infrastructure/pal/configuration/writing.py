@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 from domain.addressing.peers import Peer
 from domain.settings.client import DEFAULT_FALLBACK_RETRY_S, DEFAULT_REKEY_INTERVAL_S, ClientSettings
+from domain.settings.offload import OffloadMode, OffloadSettings
 from domain.settings.profile import ServerAddress, TlsSettings, TransportProfile, TransportProtocol
 from domain.settings.routing import TunnelRouting
 from domain.settings.server import ServerSettings
@@ -19,7 +20,9 @@ from infrastructure.pal.configuration.files import path_in
 from infrastructure.pal.configuration.notation import ENCRYPTION
 from infrastructure.pal.configuration.schema import (
     AddressDocument,
+    ClientDocument,
     JsonObject,
+    OffloadDocument,
     PeerDocument,
     ProfileDocument,
     ServerDocument,
@@ -59,17 +62,26 @@ def server_json(settings: ServerSettings, found: ServerDocument | None = None, f
         document["ClientIsolation"] = True
     if not settings.nat:
         document["NAT"] = False
+    offload = _offload(settings.offload, found.offload)
+    if offload:
+        document["Offload"] = offload
+    if not settings.aggregation:
+        document["Aggregation"] = False
     document = _with_unknown_keys(document, found)
     return json.dumps(document, indent=_SERVER_INDENT, ensure_ascii=False)
 
 
-def client_json(settings: ClientSettings) -> str:
-    """The text of a client file, without a final newline. It holds the client's private key."""
+def client_json(settings: ClientSettings, found: ClientDocument | None = None, folder: Path = Path()) -> str:
+    """The text of a client file, without a final newline. It holds the client's private key.
+
+    ``found`` and ``folder`` are as for a server file.
+    """
+    found = found or ClientDocument()
     document: _Object = {
         "ClientID": settings.client_id,
-        "TCPSettings": _profile(settings.tcp, ProfileDocument(), Path()),
-        "UDPSettings": _profile(settings.udp, ProfileDocument(), Path()),
-        "WSSettings": _profile(settings.ws, ProfileDocument(), Path()),
+        "TCPSettings": _profile(settings.tcp, found.tcp, folder),
+        "UDPSettings": _profile(settings.udp, found.udp, folder),
+        "WSSettings": _profile(settings.ws, found.ws, folder),
         "X25519PublicKey": _key(settings.server_public_key),
         "Protocol": settings.protocol.value,
         "ClientPublicKey": _key(settings.public_key),
@@ -82,6 +94,12 @@ def client_json(settings: ClientSettings) -> str:
     if settings.fallback_retry_s != DEFAULT_FALLBACK_RETRY_S:
         document["FallbackRetrySeconds"] = settings.fallback_retry_s
     document |= _routing(settings.routing)
+    offload = _offload(settings.offload, found.offload)
+    if offload:
+        document["Offload"] = offload
+    if not settings.aggregation:
+        document["Aggregation"] = False
+    document = _with_unknown_keys(document, found)
     return json.dumps(document, indent=_CLIENT_INDENT, ensure_ascii=False)
 
 
@@ -100,6 +118,16 @@ def _routing(routing: TunnelRouting) -> _Object:
     if not routing.allow_lan:
         document["AllowLAN"] = False
     return document
+
+
+def _offload(offload: OffloadSettings, found: OffloadDocument) -> _Object:
+    modes = {
+        "TunSegmentation": offload.tun_segmentation,
+        "UdpSegmentation": offload.udp_segmentation,
+        "UdpCoalescing": offload.udp_coalescing,
+    }
+    document: _Object = {key: mode.value for key, mode in modes.items() if mode is not OffloadMode.AUTO}
+    return _with_unknown_keys(document, found)
 
 
 def _profile(profile: TransportProfile, found: ProfileDocument, folder: Path) -> _Object:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from application.runtime.configuration import ConfigurationError, ConfigurationMissingError
 from domain.settings.client import ClientSettings
+from domain.settings.offload import OffloadMode, OffloadSettings
 from domain.settings.profile import ServerAddress, TlsSettings, TransportProtocol
 from domain.settings.routing import TunnelRouting
 from domain.settings.server import ServerSettings
@@ -156,6 +157,17 @@ def test_a_server_file_says_whether_clients_are_isolated_and_translated() -> Non
     assert (silent.client_isolation, silent.nat) == (False, True)
     spoken = server_of({**server_document(), "clientisolation": True, "Nat": False})
     assert (spoken.client_isolation, spoken.nat) == (True, False)
+
+
+def test_either_file_says_what_the_kernel_may_do_and_by_default_it_may_do_what_it_can() -> None:
+    said: JsonObject = {"Offload": {"tunsegmentation": "off", "UdpSegmentation": "ON", "Other": 1}}
+    expected = OffloadSettings(OffloadMode.OFF, OffloadMode.ON, OffloadMode.AUTO)
+    assert server_of({**server_document(), **said}).offload == expected
+    assert client_of({**client_document(), **said}).offload == expected
+    silent: list[JsonObject] = [{}, {"Offload": None}, {"Offload": {"TunSegmentation": None}}]
+    for nothing in silent:
+        assert server_of({**server_document(), **nothing}).offload == OffloadSettings()
+        assert client_of({**client_document(), **nothing}).offload == OffloadSettings()
 
 
 def test_the_march_name_of_the_host_is_understood() -> None:
@@ -351,6 +363,10 @@ SERVER_MISTAKES: list[tuple[str, Json, str]] = [
     ("EnableTCP", 1, "is 1, expected true or false"),
     ("ClientIsolation", "yes", "is 'yes', expected true or false"),
     ("NAT", 0, "is 0, expected true or false"),
+    ("Offload", "off", "is 'off', expected an object in braces"),
+    ("Offload", {"TunSegmentation": True}, "Offload.TunSegmentation is true, expected one of auto, on, off"),
+    ("Offload", {"UdpSegmentation": "yes"}, "UdpSegmentation is 'yes', expected one of auto, on, off"),
+    ("Offload", {"UdpCoalescing": ""}, "Offload.UdpCoalescing is '', expected one of auto, on, off"),
     ("Host", 5, "is 5, expected a text in quotes"),
     ("Host", " ", "is ' ', expected an IPv4 address, an IPv6 address or a domain name, or nothing"),
     ("X25519PublicKey", "!", "is not valid, expected a key in base64"),
@@ -394,6 +410,9 @@ CLIENT_MISTAKES: list[tuple[str, Json, str]] = [
     ("UDPSettings.Port", 0, "is 0, expected a port from 1 to 65535"),
     ("UDPSettings.MTU", 0, "is 0, expected 576 to 1500 bytes"),
     ("UDPSettings.TunName", " ", "expected an interface name"),
+    ("UDPSettings.TunName", "../tun0", "is '../tun0', expected an interface name of 1 to 15 letters"),
+    ("UDPSettings.TunName", "sixteen_letters_", "is 'sixteen_letters_', expected an interface name"),
+    ("UDPSettings.MTU", 1501, "is 1501, expected 576 to 1500 bytes"),
     ("FallbackProtocols", "TCP", "is 'TCP', expected a list in brackets"),
     (
         "FallbackProtocols",
@@ -411,6 +430,7 @@ CLIENT_MISTAKES: list[tuple[str, Json, str]] = [
     ("FallbackRetrySeconds", 0, "is 0, expected 1 to 86400 seconds"),
     ("KillSwitch", "on", "is 'on', expected true or false"),
     ("AllowLAN", 1, "is 1, expected true or false"),
+    ("Offload", {"TunSegmentation": 1}, "Offload.TunSegmentation is 1, expected one of auto, on, off"),
     ("AllowIPv6Leak", [], "is a list, expected true or false"),
     ("ExcludeLAN", "192.168.0.0/16", "is '192.168.0.0/16', expected true or false"),
     ("Include", "10.0.0.0/8", "is '10.0.0.0/8', expected a list in brackets"),
@@ -544,6 +564,7 @@ def test_a_missing_file_is_its_own_error_and_says_what_to_do(tmp_path: Path) -> 
         read_client(tmp_path / "client_configuration.json", public_key_of)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_settings_or_a_configuration_error(data: bytes) -> None:
     text_untrusted = data.decode("utf-8", "replace")
@@ -588,11 +609,12 @@ any_server = st.fixed_dictionaries(
     {},
     optional={
         key: any_json | (any_profile if key.endswith("Settings") else st.nothing())
-        for key in (*server_document(), "FallbackServerAddress", "host", "ClientIsolation", "NAT")
+        for key in (*server_document(), "FallbackServerAddress", "host", "ClientIsolation", "NAT", "Offload")
     },
 )
 
 
+@settings(deadline=None)
 @given(any_server)
 def test_a_server_file_with_any_values_is_valid_settings_or_a_configuration_error(
     changes: JsonObject,
@@ -604,6 +626,7 @@ def test_a_server_file_with_any_values_is_valid_settings_or_a_configuration_erro
         validate_server(settings, public_key_of)
 
 
+@settings(deadline=None)
 @given(any_client)
 def test_a_client_file_with_any_values_is_valid_settings_or_a_configuration_error(
     changes: JsonObject,

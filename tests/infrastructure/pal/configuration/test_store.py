@@ -5,22 +5,27 @@ import multiprocessing
 import os
 import stat
 from dataclasses import replace
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
 from application.runtime.configuration import ConfigurationError, ConfigurationMissingError
-from domain.addressing.peers import Peer
+from application.server.generate import GenerateClient
+from domain.settings.profile import ServerAddress
 from domain.settings.server import ServerSettings
+from infrastructure.cryptography.entropy import SystemEntropy
+from infrastructure.cryptography.primitives import PycaPrimitives
 from infrastructure.pal.configuration.reading import read_server
 from infrastructure.pal.configuration.replacing import exclusive_lock
 from infrastructure.pal.configuration.store import ServerConfigurationStore
+from tests.adapters.configuration import KnownHost
 from tests.adapters.log import RememberingLog
 from tests.domain.settings.samples import public_key_of
 from tests.infrastructure.pal.configuration.documents import CONFIG_VECTORS, server_document
 from tests.vectors import JsonObject, child
 
-PEERS_PER_WRITER = 15
+WRITERS, CLIENTS_PER_WRITER = 8, 50
 
 
 def a_store(path: Path) -> ServerConfigurationStore:
@@ -31,17 +36,20 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def add_peers(path: Path, writer: int) -> None:
-    """What one of several processes does: each peer takes the next number that it sees free."""
-    store = a_store(path)
-    for index in range(PEERS_PER_WRITER):
-        key = bytes([writer, index]) * 16
+def with_room(settings: ServerSettings) -> ServerSettings:
+    udp = replace(settings.udp, ipv4_subnet=IPv4Network("10.64.0.0/16"))
+    return replace(settings, udp=udp, host="vpn.example.org")
 
-        def admit(settings: ServerSettings, key: bytes = key) -> ServerSettings:
-            number = len(settings.peers) + 1
-            return replace(settings, client_counter=number, peers=(*settings.peers, Peer(key, number)))
 
-        store.update(admit)
+def add_clients(file: Path, result: Path) -> None:
+    """What one of several processes does: makes clients, and notes their numbers and keys."""
+    primitives = PycaPrimitives()
+    store = ServerConfigurationStore(file, primitives.public_key, RememberingLog())
+    generate = GenerateClient(store, KnownHost(ServerAddress()), primitives, SystemEntropy())
+    with result.open("w") as lines:
+        for _ in range(CLIENTS_PER_WRITER):
+            made = generate.generate().settings
+            lines.write(f"{made.client_id} {made.public_key.hex()} {made.server_public_key.hex()}\n")
 
 
 def test_a_missing_folder_and_file_are_made_for_their_owner_alone(tmp_path: Path) -> None:
@@ -129,19 +137,30 @@ def test_the_file_behind_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -
     assert read_server(real, public_key_of).host == "new.example.org"
 
 
-def test_two_processes_that_add_peers_lose_none(tmp_path: Path) -> None:
+def test_eight_processes_that_add_fifty_clients_each_lose_none_and_give_no_number_twice(
+    tmp_path: Path,
+) -> None:
     file = tmp_path / "server.json"
     a_store(file).load_or_create()
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=add_peers, args=(file, writer)) for writer in (1, 2)]
+    a_store(file).update(with_room)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # what takes long is imported once
+    results = [tmp_path / f"{writer}.result" for writer in range(WRITERS)]
+    writers = [context.Process(target=add_clients, args=(file, result)) for result in results]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join(60)
-    assert [writer.exitcode for writer in writers] == [0, 0]
-    peers = a_store(file).load().peers
-    assert sorted(peer.client_id for peer in peers) == list(range(1, 2 * PEERS_PER_WRITER + 1))
-    assert len({peer.public_key for peer in peers}) == 2 * PEERS_PER_WRITER
+    assert [writer.exitcode for writer in writers] == [0] * WRITERS
+    settings = a_store(file).load()
+    generated = [line.split() for result in results for line in result.read_text().splitlines()]
+    assert len(generated) == WRITERS * CLIENTS_PER_WRITER
+    assert sorted(peer.client_id for peer in settings.peers) == list(range(1, len(generated) + 1))
+    assert {(str(peer.client_id), peer.public_key.hex()) for peer in settings.peers} == {
+        (client_id, public_key) for client_id, public_key, _ in generated
+    }
+    # None of them had keys to begin with.
+    assert {server_key for _, _, server_key in generated} == {settings.public_key.hex()}
 
 
 def test_a_lock_that_is_never_given_back_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from application.server.generate import GenerateClient
+from application.server.generate import ClientWish, GenerateClient
 from domain.settings.defaults import default_server_settings
+from domain.settings.offload import OffloadMode, OffloadSettings
 from domain.settings.profile import ServerAddress, TlsSettings, TransportProtocol
 from domain.settings.routing import TunnelRouting
 from infrastructure.pal.configuration.reading import parse_client, parse_server, read_client, read_server
@@ -119,7 +120,7 @@ def test_a_generated_client_file_is_read_as_it_was_meant_and_tells_nothing_of_th
         PlainPrimitives(),
         SeededEntropy(1),
     )
-    generated = use_case.generate(protocol=TransportProtocol.TCP).settings
+    generated = use_case.generate(ClientWish(protocol=TransportProtocol.TCP)).settings
     written: JsonObject = json.loads(client_json(generated))
     assert (written["Protocol"], written["FallbackProtocols"]) == ("TCP", ["UDP", "WSS"])
     known_to_the_go_program = set(child(document(CLIENT_FILES[0]), "WSSettings"))
@@ -138,12 +139,14 @@ def test_the_settings_that_are_ours_survive_a_rewrite_of_the_server_file() -> No
         }
     )
     found |= {"ClientIsolation": True, "NAT": False}
+    found["Offload"] = {"TunSegmentation": "off", "UdpCoalescing": "on", "Note": "this kernel corrupts"}
     assert rewritten(found) == found
 
 
 def test_server_settings_of_ours_that_say_nothing_are_not_written() -> None:
     found = server_document()
-    assert rewritten({**found, "ClientIsolation": False, "NAT": True}) == found
+    silent: JsonObject = {"ClientIsolation": False, "NAT": True, "Offload": {"TunSegmentation": "auto"}}
+    assert rewritten({**found, **silent}) == found
 
 
 def test_a_path_that_is_no_longer_the_one_in_the_file_is_written_as_it_is() -> None:
@@ -175,14 +178,16 @@ def test_the_settings_that_are_ours_stand_in_a_client_file_only_if_they_say_some
             kill_switch=True,
             allow_lan=False,
         ),
+        offload=OffloadSettings(udp_segmentation=OffloadMode.OFF),
     )
     tls = TlsSettings(ca_file="/etc/ssl/ca.pem", pinned_certificate=bytes(32), server_name="vpn.example.org")
     settings = replace(settings, ws=replace(settings.ws, tls=tls))
     written: JsonObject = json.loads(client_json(settings))
     ours = ["RekeyIntervalSeconds", "FallbackProtocols", "FallbackRetrySeconds", "Include", "Exclude"]
-    ours += ["ExcludeLAN", "AllowIPv6Leak", "KillSwitch", "AllowLAN"]
+    ours += ["ExcludeLAN", "AllowIPv6Leak", "KillSwitch", "AllowLAN", "Offload"]
     assert list(written)[-len(ours) :] == ours
     assert (written["Include"], written["Exclude"]) == (["10.0.0.0/8", "fd00::/8"], ["10.0.0.7"])
+    assert written["Offload"] == {"UdpSegmentation": "off"}
     assert written["FallbackProtocols"] == ["TCP", "WSS"]
     assert child(written, "WSSettings")["TLS"] == {
         "CAFile": "/etc/ssl/ca.pem",
