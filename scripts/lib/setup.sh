@@ -44,7 +44,7 @@ install_commands() {
         [ip]=iproute2 [nft]=nftables [ping]=iputils-ping
         [mount]=mount [unshare]=util-linux [setpriv]=util-linux
     )
-    [ "$purpose" = demo ] || package_of[iperf3]=iperf3
+    [ "$purpose" = demo ] || package_of+=([iperf3]=iperf3 [iptables-nft]=iptables [ethtool]=ethtool)
     for command in "${!package_of[@]}"; do
         command -v "$command" >/dev/null || packages+=("${package_of[$command]}")
     done

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -15,6 +16,10 @@ from domain.addressing.endpoint import Endpoint
 # Ours: the longest pause between two looks at whether a better transport works again. A look costs a few
 # packets where it is blocked for good, and the network of a laptop that stays on is the same for hours.
 LONGEST_PAUSE_S: Final = 600.0
+
+# Ours: how long a look-up may take when there are addresses to fall back on. With the tunnel down, the resolver
+# that is asked may be one behind it.
+LOOK_UP_LIMIT_S: Final = 1.0
 
 
 class Dialling:
@@ -55,11 +60,19 @@ class Dialling:
             transport.close()
             raise
 
+    async def look_up(self) -> None:
+        """Look the server's name up, for the time when the resolver is out of reach; a failure is for later."""
+        if not self._known_endpoints:
+            with suppress(TransportError, TimeoutError):
+                async with asyncio.timeout(LOOK_UP_LIMIT_S):
+                    self._known_endpoints = await self.option.dialer.resolve(self.option.profile)
+
     async def _endpoints(self) -> list[Endpoint]:
         # While the tunnel's routes are up and the tunnel is down, the resolver may be out of reach: then the
         # addresses of the last successful look-up are the best that is known.
+        limit_s = min(self._limit_s, LOOK_UP_LIMIT_S) if self._known_endpoints else self._limit_s
         try:
-            async with asyncio.timeout(self._limit_s):
+            async with asyncio.timeout(limit_s):
                 self._known_endpoints = await self.option.dialer.resolve(self.option.profile)
         except TransportError:
             if not self._known_endpoints:

@@ -7,8 +7,9 @@ from typing import Final, TypeAlias
 
 from application.runtime.log import EventLog
 from infrastructure.pal.linux import iptables, nftables, policy_rules, split, sysctl
-from infrastructure.pal.linux.errors import AnotherInstanceError
-from infrastructure.pal.linux.journal import Entry, Journal, JournalFolder, Json
+from infrastructure.pal.linux.dns import file, resolvconf
+from infrastructure.pal.linux.errors import AnotherInstanceError, ResolverError
+from infrastructure.pal.linux.journal import CLIENT, Entry, Journal, JournalFolder, Json
 
 Undo: TypeAlias = Callable[[Mapping[str, Json]], Awaitable[None]]
 
@@ -26,10 +27,15 @@ class Remedy:
     on_disk: bool = False
 
 
+_NAME_SERVERS: Final = "the name servers in {path}"
+
 REMEDIES: Final[Mapping[str, Remedy]] = {
     iptables.KIND: Remedy(iptables.undo, "the rules with the comment {tag} of {program}"),
     nftables.KIND: Remedy(nftables.undo, "the firewall table inet {name}"),
     policy_rules.KIND: Remedy(policy_rules.undo, "the routing rules of the client"),
+    file.KIND: Remedy(file.undo, _NAME_SERVERS, on_disk=True),
+    file.KIND_OF_CONTENT: Remedy(file.undo_content, _NAME_SERVERS, on_disk=True),
+    resolvconf.KIND: Remedy(resolvconf.undo, "the name servers of {record} in resolvconf", on_disk=True),
     split.KIND: Remedy(split.undo, "the routes past the tunnel in table {table}"),
     sysctl.KIND: Remedy(sysctl.undo, "the kernel setting {key}"),
 }
@@ -70,10 +76,22 @@ async def journal_of(
         yield journal
 
 
+async def recover_names(folder: JournalFolder, log: EventLog) -> None:
+    """Take back what killed clients have left, before the client that is about to start looks up a name.
+
+    Their name servers are behind their tunnel, and out of reach with it. Raises JournalError.
+    """
+    recovery = await clean_up(folder, CLIENT)
+    if recovery.undone:
+        log.warning("took back what a killed process had left behind", changes=len(recovery.undone))
+    for reason in recovery.failed:
+        log.error("cannot take back what a killed process has left behind", reason=reason)
+
+
 async def clean_up(folder: JournalFolder, role: str) -> Recovery:
     """Take back what killed processes of ``role`` have left in this network namespace.
 
-    Raises JournalError.
+    Of a client also its name servers, where no journal tells of them any more. Raises JournalError.
     """
     recovery = Recovery()
     for interface in folder.interfaces(role):
@@ -82,6 +100,8 @@ async def clean_up(folder: JournalFolder, role: str) -> Recovery:
                 await undo_all(journal, recovery)
         except AnotherInstanceError as exc:
             recovery.running.append(str(exc))
+    if role == CLIENT:
+        _undo_unwritten(recovery)
     return recovery
 
 
@@ -110,6 +130,15 @@ async def undo_all(journal: Journal, recovery: Recovery) -> None:
         else:
             journal.strike(number)
             recovery.undone.append(name)
+
+
+def _undo_unwritten(recovery: Recovery) -> None:
+    name = _NAME_SERVERS.format(path=file.RESOLV_CONF)
+    try:
+        if file.put_back_of_the_dead(file.RESOLV_CONF):
+            recovery.undone.append(name)
+    except ResolverError as exc:
+        recovery.failed.append(f"{name}: {exc}")
 
 
 def _name_of(entry: Entry, remedy: Remedy) -> str:
