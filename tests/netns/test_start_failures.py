@@ -4,6 +4,7 @@ Everything that fails, fails on the client's host of a bed whose server runs: a 
 there finds the port free.
 """
 
+import os
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from typing import Final
 import pytest
 
 from domain.settings.profile import TransportProtocol
+from presentation.cli.commands import ExitStatus
 from tests.netns.tungo_program import program_environment, tungo_inside
 from tests.netns.tunnel_bed import (
     Folders,
@@ -35,6 +37,9 @@ FAILURE_S: Final = 10
 
 # Root without any capability: only the permission bits of its own files are on its side.
 WITHOUT_RIGHTS: Final = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+
+# Root that may do everything but bind the ports below 1024.
+WITHOUT_LOW_PORTS: Final = ("setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service")
 
 # A mount namespace in which the folder of the TUN device is empty.
 WITHOUT_TUN: Final = (
@@ -137,7 +142,7 @@ def test_an_address_of_another_host_cannot_be_bound(bed: TunnelBed, folder: Path
 
 def test_a_low_port_without_rights_is_named_with_the_right_it_needs(bed: TunnelBed, folder: Path) -> None:
     edit_json(folder / SERVER_FILE, set_in_udp("Port", 53))
-    complaint = failure(bed, "server", folder, below=WITHOUT_RIGHTS)
+    complaint = failure(bed, "server", folder, below=WITHOUT_LOW_PORTS)
     assert ":53" in complaint
     assert "CAP_NET_BIND_SERVICE" in complaint
 
@@ -198,6 +203,20 @@ def test_gen_into_a_folder_that_may_not_be_written_names_it(
     assert list(closed.iterdir()) == []
 
 
+def test_a_configuration_of_somebody_else_is_named(bed: TunnelBed, folder: Path, role: str) -> None:
+    file = folder / FILES[role]
+    file.chmod(0o600)
+    os.chown(file, 65534, 65534)
+    complaint = failure(bed, role, folder, below=WITHOUT_RIGHTS)
+    assert f"{file} may not be read by this user" in complaint
+    assert "run as root" in complaint
+
+
+def test_without_rights_the_kill_switch_stays_as_it_is(bed: TunnelBed, folder: Path) -> None:
+    complaint = failure(bed, "client", folder, "unlock", below=WITHOUT_RIGHTS)
+    assert "CAP_NET_ADMIN" in complaint
+
+
 def set_in_udp(key: str, value: object) -> Change:
     def change(document: dict[str, dict[str, object]]) -> None:
         document["UDPSettings"][key] = value
@@ -216,7 +235,9 @@ def failure(
 ) -> str:
     """The one line with which ``tungo`` gives up on the client's host; nothing on that host has changed.
 
-    ``around`` is the command that starts it outside of the network namespace, ``below`` the one inside.
+    The exit status tells want of rights from any other reason.
+    ``around`` is the command that starts it outside of the network namespace, ``below`` the one inside, which
+    takes rights away.
     """
     before = bed.client.snapshot()
     command = tungo_inside(bed.client, role, "--config-dir", str(folder), *arguments)
@@ -232,7 +253,8 @@ def failure(
     )
     lines = outcome.stderr.splitlines()
     complaints = [line for line in lines if not line.startswith("time=")]
-    assert outcome.returncode == 1, outcome.stderr
+    expected = ExitStatus.NO_RIGHTS if below else ExitStatus.FAILURE
+    assert outcome.returncode == expected, outcome.stderr
     assert len(complaints) == 1, outcome.stderr
     assert complaints == lines[-1:]
     assert complaints[0].startswith("tungo: ")

@@ -15,6 +15,14 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class LogFormat(StrEnum):
+    """How records look."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    JSON = "json"
+
+
 class EventLog(Protocol):
     """Records of the control plane; the data plane counts and never logs.
 

@@ -1,1 +1,1 @@
-"""Log records as lines of text on standard error."""
+"""Log records as lines on standard error."""

@@ -8,9 +8,14 @@ import logging
 import os
 import select
 import sys
+from collections.abc import Mapping
 from typing import Final
 
-from application.runtime.log import LogLevel
+from application.runtime.log import LogFormat, LogLevel
+from infrastructure.logging.entry import FIELDS_ATTRIBUTE
+from infrastructure.logging.journald import JournalFormatter, is_journal
+from infrastructure.logging.json_lines import JsonFormatter
+from infrastructure.logging.terminal import TerminalFormatter, shows_colours
 from infrastructure.logging.text import TextFormatter
 
 # A pipe that polls as writable takes PIPE_BUF bytes at once (pipe(7)); a longer line could block the loop.
@@ -62,7 +67,7 @@ class DescriptorHandler(logging.Handler):
         report = logging.LogRecord(
             "tungo", logging.WARNING, __file__, 0, "log lines were lost: nobody read them", None, None
         )
-        report.tungo_fields = {"lines": self._dropped}
+        setattr(report, FIELDS_ATTRIBUTE, {"lines": self._dropped})
         return _bounded(self.format(report))
 
 
@@ -74,7 +79,29 @@ def _bounded(text: str) -> bytes:
     return line + b"\n"
 
 
-def setup_logging(level: LogLevel) -> None:
+def formatter_for(
+    log_format: LogFormat, descriptor: int, environment: Mapping[str, str]
+) -> logging.Formatter:
+    """What renders records for whoever reads ``descriptor``.
+
+    LogFormat.AUTO suits the reader: systemd's journal, a person at a terminal, or else whatever reads text.
+    The journal is told the level of every record in any format.
+    """
+    journal = is_journal(descriptor, environment)
+    formatter: logging.Formatter
+    match log_format:
+        case LogFormat.JSON:
+            formatter = JsonFormatter()
+        case LogFormat.TEXT:
+            formatter = TextFormatter()
+        case LogFormat.AUTO if os.isatty(descriptor):
+            formatter = TerminalFormatter(coloured=shows_colours(environment))
+        case LogFormat.AUTO:
+            formatter = TextFormatter(timed=not journal)
+    return JournalFormatter(formatter) if journal else formatter
+
+
+def setup_logging(level: LogLevel, log_format: LogFormat = LogFormat.AUTO) -> None:
     """Send every log record of this process to standard error, replacing what was set up before.
 
     ``level`` applies to the ``tungo`` loggers; libraries speak up from WARNING on. A process that was
@@ -82,8 +109,9 @@ def setup_logging(level: LogLevel) -> None:
     """
     handler: logging.Handler = logging.NullHandler()
     if sys.__stderr__ is not None:
-        handler = DescriptorHandler(sys.__stderr__.fileno())
-    handler.setFormatter(TextFormatter())
+        descriptor = sys.__stderr__.fileno()
+        handler = DescriptorHandler(descriptor)
+        handler.setFormatter(formatter_for(log_format, descriptor, os.environ))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -6,70 +6,50 @@ start another one, or move the cursor of the terminal that shows it.
 """
 
 import logging
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Final
+from collections.abc import Iterator, Mapping
 
 from application.runtime.log import EventLog, LogValue
-
-LEVEL_NAMES: Final = {
-    logging.DEBUG: "DEBUG",
-    logging.INFO: "INFO",
-    logging.WARNING: "WARN",
-    logging.ERROR: "ERROR",
-    logging.CRITICAL: "ERROR",
-}
-
-# A peer can choose some values (names, reasons); a kilobyte tells a human enough.
-LONGEST_VALUE_CHARACTERS: Final = 1000
-
-# The attribute of a LogRecord that carries the fields of an EventLog call.
-_FIELDS_ATTRIBUTE: Final = "tungo_fields"
-
-_SHORT_ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
+from infrastructure.logging.entry import (
+    FIELDS_ATTRIBUTE,
+    LONGEST_VALUE_CHARACTERS,
+    Entry,
+    fitting,
+    quoted,
+    shortened,
+)
 
 
-def render_value(value: object) -> str:
+def render_value(value: LogValue, longest: int = LONGEST_VALUE_CHARACTERS) -> str:
     """``value`` as it stands after ``key=``: bare where that is unambiguous, quoted and escaped elsewhere."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
         return str(round(value, 3))
-    text = str(value)
-    if len(text) > LONGEST_VALUE_CHARACTERS:
-        text = text[:LONGEST_VALUE_CHARACTERS] + "..."
+    text = shortened(str(value), longest)
     if text and text.isprintable() and not any(character in text for character in ' "\\='):
         return text
-    return '"' + "".join(_escape(character) for character in text) + '"'
-
-
-def _escape(character: str) -> str:
-    short = _SHORT_ESCAPES.get(character)
-    if short is not None:
-        return short
-    if character.isprintable():
-        return character
-    code = ord(character)
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+    return quoted(text)
 
 
 class TextFormatter(logging.Formatter):
-    """Renders records of ``TextEventLog`` and, without fields, those of any library."""
+    """Renders a record as one line without its end, with its time or without."""
+
+    def __init__(self, *, timed: bool = True) -> None:
+        super().__init__()
+        self._timed = timed
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line without its end; an exception is named in ``err``, its traceback escaped in ``trace``."""
-        time = datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds")
-        level = LEVEL_NAMES.get(record.levelno, "DEBUG")
-        parts = [f"time={time}", f"level={level}", f"msg={render_value(record.getMessage())}"]
-        fields: object = getattr(record, _FIELDS_ATTRIBUTE, None)
-        if isinstance(fields, Mapping):
-            parts.extend(f"{render_value(key)}={render_value(value)}" for key, value in fields.items())
-        if record.exc_info is not None and record.exc_info[1] is not None:
-            error = record.exc_info[1]
-            parts.append(f"err={render_value(f'{type(error).__name__}: {error}')}")
-            if logging.getLogger(record.name).isEnabledFor(logging.DEBUG):
-                parts.append(f"trace={render_value(self.formatException(record.exc_info))}")
-        return " ".join(parts)
+        """See the module's description."""
+        entry = Entry.of(record)
+        return fitting(lambda longest: " ".join(self._parts(entry, longest)))
+
+    def _parts(self, entry: Entry, longest: int) -> Iterator[str]:
+        if self._timed:
+            yield f"time={entry.time.isoformat(timespec='milliseconds')}"
+        yield f"level={entry.level}"
+        yield f"msg={render_value(entry.message, longest)}"
+        for key, value in entry.fields.items():
+            yield f"{render_value(key)}={render_value(value, longest)}"
 
 
 class TextEventLog:
@@ -95,7 +75,7 @@ class TextEventLog:
 
     def _record(self, level: int, message: str, fields: Mapping[str, LogValue]) -> None:
         # The message is an argument, not the format: a per cent sign in it stays what it is.
-        self._logger.log(level, "%s", message, extra={_FIELDS_ATTRIBUTE: fields})
+        self._logger.log(level, "%s", message, extra={FIELDS_ATTRIBUTE: fields})
 
 
 _: type[EventLog] = TextEventLog

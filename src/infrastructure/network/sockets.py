@@ -4,6 +4,7 @@ Errors::
 
     FirewallMarkError        SO_MARK was refused; an OSError, so that one handler closes the socket
     BindingRefusedError      nothing can be bound there; the text is the endpoint and the reason
+    └── BindingForbiddenError    this process may not (also a MissingRightsError)
 """
 
 import errno
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final, TypeAlias
 
+from application.runtime.rights import MissingRightsError
 from domain.addressing.endpoint import Endpoint
 from infrastructure.network.addresses import SocketAddress, family_of, literal_endpoint, socket_address_of
 
@@ -35,12 +37,16 @@ _ADVICE: Final = {
 }
 
 
-class FirewallMarkError(OSError):
+class FirewallMarkError(PermissionError):
     """The process may not mark its packets for the firewall and the routing rules."""
 
 
 class BindingRefusedError(Exception):
     """The endpoint cannot be bound."""
+
+
+class BindingForbiddenError(BindingRefusedError, MissingRightsError):
+    """This process lacks the right to bind the endpoint."""
 
 
 def set_mark(unconnected_socket: socket.socket, mark: int) -> None:
@@ -90,7 +96,8 @@ def _bound_to(endpoint: Endpoint, open_bound: Callable[[int, SocketAddress], soc
     try:
         return open_bound(family, socket_address_of(endpoint, family))
     except OSError as exc:
-        raise BindingRefusedError(f"{endpoint}: {reason(exc)}") from exc
+        kind = BindingForbiddenError if isinstance(exc, PermissionError) else BindingRefusedError
+        raise kind(f"{endpoint}: {reason(exc)}") from exc
     except OverflowError as exc:
         raise BindingRefusedError(f"{endpoint}: ports end at 65535") from exc
 

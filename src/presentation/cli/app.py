@@ -1,13 +1,15 @@
 """The commands, their options and their help texts (platform specification 13)."""
 
-from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Final
 
 import typer
 
 from presentation.cli.client import client_app
-from presentation.cli.commands import CommandError, Commands
+from presentation.cli.commands import CommandError, Loaders
+from presentation.cli.completion import add_completion, is_asked_for_completion
+from presentation.cli.config import config_app
+from presentation.cli.doctor import add_doctor
 from presentation.cli.report import failures_reported
 from presentation.cli.server import server_app
 
@@ -20,10 +22,11 @@ Examples:
   tungo demo                              see a tunnel work, on this machine alone
   tungo server gen --output client.json   admit a client
   tungo server                            serve
+  tungo client configs add client.json    keep a configuration; the first is the one to connect with
   tungo client                            connect with /etc/tungo/client_configuration.json
 
 \b
-Exit status: 0 it worked, 1 it failed, 2 wrong usage.
+Exit status: 0 it worked, 1 it failed, 2 wrong usage, 77 rights are missing (mostly: run it as root).
 TUNGO_DEBUG=1 shows the traceback of a failure."""
 
 DEMO_EPILOG: Final = """\b
@@ -40,26 +43,26 @@ class DemoTransport(StrEnum):
     WSS = "wss"
 
 
-def build_app(load_commands: Callable[[], Commands], version: str) -> typer.Typer:
-    """The command line over the commands that ``load_commands`` returns.
-
-    ``load_commands`` is called only when a command needs it: the tunnel takes a while to load.
-    """
+def build_app(loaders: Loaders, version: str) -> typer.Typer:
+    """The command line over the commands that ``loaders`` loads."""
     app = typer.Typer(
         name="tungo",
         help="A VPN that speaks the TunGo protocol.",
         epilog=PROGRAM_EPILOG,
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=is_asked_for_completion(),
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
     for name, alias, group in (
-        ("server", "s", server_app(load_commands)),
-        ("client", "c", client_app(load_commands)),
+        ("server", "s", server_app(loaders)),
+        ("client", "c", client_app(loaders)),
     ):
         app.add_typer(group, name=name)
         app.add_typer(group, name=alias, hidden=True)
+    app.add_typer(config_app(loaders), name="config")
+    add_doctor(app, loaders)
+    add_completion(app, lambda: build_app(loaders, version))
 
     @app.command("version")
     def show_version() -> None:

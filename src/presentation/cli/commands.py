@@ -7,12 +7,14 @@ Errors::
     CommandError     one sentence for the user and the exit status that goes with it
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Protocol
 
-from application.runtime.log import LogLevel
-from domain.settings.profile import TransportProtocol
+from application.diagnosis.finding import Examined
+from application.runtime.log import LogFormat, LogLevel
+from presentation.cli.administration import ClientConfigurationCommands, FileCommands, PeerCommands
 
 
 class ExitStatus(IntEnum):
@@ -21,6 +23,7 @@ class ExitStatus(IntEnum):
     OK = 0
     FAILURE = 1
     USAGE = 2
+    NO_RIGHTS = 77  # EX_NOPERM of sysexits.h
 
 
 class Role(Enum):
@@ -39,15 +42,6 @@ class CommandError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class GeneratedClient:
-    """A client that the server has just admitted."""
-
-    json: str = field(repr=False)  # the whole client configuration, private key included
-    client_id: int
-    notes: tuple[str, ...] = ()  # sentences for the person who ran the command, not part of the configuration
-
-
-@dataclass(frozen=True, slots=True)
 class CleanUp:
     """What became of the changes that killed processes have left behind, in words without a full stop.
 
@@ -63,11 +57,13 @@ class CleanUp:
 class Commands(Protocol):
     """The use cases behind the command line. Every method raises CommandError and nothing else on purpose."""
 
-    def run_server(self, config_dir: str, log_level: LogLevel) -> None:
+    def run_server(self, config_dir: str, log_level: LogLevel, log_format: LogFormat) -> None:
         """Serve until a shutdown signal; returning means a clean end."""
         ...
 
-    def run_client(self, config_dir: str, log_level: LogLevel, *, kill_switch: bool) -> None:
+    def run_client(
+        self, config_dir: str, log_level: LogLevel, log_format: LogFormat, *, kill_switch: bool
+    ) -> None:
         """Keep the tunnel up until a shutdown signal; returning means a clean end.
 
         ``kill_switch`` switches the kill switch on even if the configuration does not.
@@ -82,13 +78,24 @@ class Commands(Protocol):
         """Switch the kill switch off; False if it was not on."""
         ...
 
-    def generate_client(
-        self, config_dir: str, host: str | None, name: str | None, protocol: TransportProtocol | None
-    ) -> GeneratedClient:
-        """Admit one more client to the server of ``config_dir``.
 
-        ``host`` is what the client shall connect to, None for what the server's configuration or the
-        machine's own addresses say; ``name`` labels the peer, None for ``client-<number>``; ``protocol`` is
-        what the client shall connect with, None for the best that the server has enabled.
-        """
+class DoctorCommands(Protocol):
+    """Looking at the host; raises CommandError and nothing else on purpose."""
+
+    def diagnose(self, config_dir: str) -> Sequence[Examined]:
+        """What was looked at, for what is configured in the folder; never empty."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Loaders:
+    """How the command line gets what it runs.
+
+    Each is called only when a command needs it: what stands behind them takes a while to load.
+    """
+
+    tunnel: Callable[[], Commands]
+    peers: Callable[[], PeerCommands]
+    configurations: Callable[[], ClientConfigurationCommands]
+    files: Callable[[], FileCommands]
+    doctor: Callable[[], DoctorCommands]

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 import typer
 
-from application.runtime.log import LogLevel
+from application.runtime.log import LogFormat, LogLevel
 from presentation.cli.commands import CleanUp, CommandError
 from presentation.cli.report import complain
 
@@ -21,6 +21,10 @@ ConfigDir = Annotated[
     ),
 ]
 Level = Annotated[LogLevel, typer.Option("--log-level", help="The least important log line to write.")]
+Format = Annotated[
+    LogFormat,
+    typer.Option("--log-format", help="How log lines look; auto suits a terminal, the journal or a file."),
+]
 
 
 def tell(clean_up: CleanUp) -> None:

@@ -30,14 +30,18 @@ def failures_reported() -> Iterator[None]:
         _show_traceback()
         hint = "" if _debugging() else f" ({DEBUG_VARIABLE}=1 shows where)"
         complain(f"unexpected {type(error).__name__}: {error}{hint}")
-        raise typer.Exit(ExitStatus.FAILURE) from error
+        status = ExitStatus.NO_RIGHTS if isinstance(error, PermissionError) else ExitStatus.FAILURE
+        raise typer.Exit(status) from error
 
 
 def complain(message: str) -> None:
     """``message`` as one line on standard error; what does not print is escaped."""
-    line = " ".join(message.split())
-    visible = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)
-    typer.echo(f"tungo: {visible}", err=True)
+    typer.echo(f"tungo: {visible(' '.join(message.split()))}", err=True)
+
+
+def visible(text: str) -> str:
+    """``text`` with what does not print escaped, so that it can neither end its line nor move the cursor."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def _debugging() -> bool:

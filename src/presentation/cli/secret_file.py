@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from presentation.cli.commands import CommandError
+from presentation.cli.commands import CommandError, ExitStatus
 
 
 @contextmanager
@@ -21,7 +21,8 @@ def reserved_file(path: Path) -> Iterator[Callable[[str], None]]:
     except FileExistsError as error:
         raise CommandError(f"{path} exists already; remove it or choose another name") from error
     except OSError as error:
-        raise CommandError(f"{path} cannot be created: {error.strerror}") from error
+        status = ExitStatus.NO_RIGHTS if isinstance(error, PermissionError) else ExitStatus.FAILURE
+        raise CommandError(f"{path} cannot be created: {error.strerror}", status) from error
 
     def write(content: str) -> None:
         try:

@@ -1,12 +1,15 @@
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
 
-from infrastructure.logging.stderr import LINE_BYTES, DescriptorHandler
+from application.runtime.log import LogFormat
+from infrastructure.logging.journald import STREAM_VARIABLE
+from infrastructure.logging.stderr import LINE_BYTES, DescriptorHandler, formatter_for
 from infrastructure.logging.text import TextFormatter
 
 PROGRAM = """
@@ -119,3 +122,47 @@ def test_a_line_never_exceeds_what_a_pipe_takes_at_once(pipe: tuple[int, int]) -
     line = os.read(reader, 1 << 20)
     assert len(line) <= LINE_BYTES
     assert line.decode().endswith("...\n")
+
+
+IN_COLOUR = {"TERM": "xterm"}
+TIMED_TEXT = re.compile(r"time=\S+ level=INFO msg=x")
+SHORT_TIME = re.compile(r"\d\d:\d\d:\d\d INFO  x")
+OBJECT = re.compile(r'{"time": "\S+", "level": "INFO", "msg": "x"}')
+
+
+def written(log_format: LogFormat, descriptor: int, environment: dict[str, str]) -> str:
+    return formatter_for(log_format, descriptor, environment).format(record("x"))
+
+
+@pytest.fixture
+def terminal() -> Iterator[int]:
+    controller, terminal = os.openpty()
+    yield terminal
+    os.close(terminal)
+    os.close(controller)
+
+
+def test_a_pipe_gets_text_and_no_colours(pipe: tuple[int, int]) -> None:
+    assert TIMED_TEXT.fullmatch(written(LogFormat.AUTO, pipe[1], IN_COLOUR))
+
+
+def test_a_terminal_gets_colours_if_it_has_them(terminal: int) -> None:
+    assert "\x1b[32mINFO " in written(LogFormat.AUTO, terminal, IN_COLOUR)
+    for environment in (IN_COLOUR | {"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        assert SHORT_TIME.fullmatch(written(LogFormat.AUTO, terminal, environment))
+
+
+def test_the_journal_gets_the_level_as_it_knows_it_and_no_time(pipe: tuple[int, int]) -> None:
+    status = os.fstat(pipe[1])
+    environment = {STREAM_VARIABLE: f"{status.st_dev}:{status.st_ino}"}
+    assert written(LogFormat.AUTO, pipe[1], environment) == "<6>level=INFO msg=x"
+    assert TIMED_TEXT.fullmatch(written(LogFormat.TEXT, pipe[1], environment).removeprefix("<6>"))
+    assert OBJECT.fullmatch(written(LogFormat.JSON, pipe[1], environment).removeprefix("<6>"))
+
+
+def test_a_format_that_was_asked_for_is_used_on_a_terminal_and_a_pipe(
+    terminal: int, pipe: tuple[int, int]
+) -> None:
+    for descriptor in (terminal, pipe[1]):
+        assert TIMED_TEXT.fullmatch(written(LogFormat.TEXT, descriptor, IN_COLOUR))
+        assert OBJECT.fullmatch(written(LogFormat.JSON, descriptor, IN_COLOUR))

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infrastructure.logging.text import LONGEST_VALUE_CHARACTERS, TextEventLog, TextFormatter, render_value
+from application.runtime.log import LogValue
+from infrastructure.logging.entry import LONGEST_VALUE_CHARACTERS
+from infrastructure.logging.text import TextEventLog, TextFormatter, render_value
 from tests.infrastructure.logging.recorder import Recorder
 
 
@@ -82,7 +84,7 @@ def test_a_per_cent_sign_in_a_message_is_text() -> None:
         (True, "true"),
     ],
 )
-def test_values_are_quoted_where_they_would_be_ambiguous(value: object, text: str) -> None:
+def test_values_are_quoted_where_they_would_be_ambiguous(value: LogValue, text: str) -> None:
     assert render_value(value) == text
 
 

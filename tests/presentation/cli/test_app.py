@@ -1,14 +1,17 @@
+import re
 import resource
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from application.runtime.log import LogLevel
 from domain.settings.profile import TransportProtocol
+from presentation.cli.administration import GeneratedClient
 from presentation.cli.app import build_app
-from presentation.cli.commands import CleanUp, CommandError, Commands, ExitStatus, GeneratedClient
+from presentation.cli.commands import CleanUp, CommandError, ExitStatus, Loaders
 from presentation.cli.options import CONFIG_DIR_VARIABLE
 from tests.adapters.commands import RecordedCommands
 
@@ -31,6 +34,12 @@ def test_client_connects(name: str, tungo: Tungo, commands: RecordedCommands) ->
 def test_options_choose_the_folder_and_the_level(role: str, tungo: Tungo, commands: RecordedCommands) -> None:
     assert tungo(f"{role} --config-dir /lab --log-level warning").exit_code == 0
     assert commands.calls == [(role, "/lab", LogLevel.WARNING)]
+
+
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_an_option_chooses_how_log_lines_look(role: str, tungo: Tungo, commands: RecordedCommands) -> None:
+    assert tungo(f"{role} --log-format json").exit_code == 0
+    assert commands.calls == [(role, "/etc/tungo", LogLevel.INFO, "json")]
 
 
 def test_the_kill_switch_can_be_asked_for_on_the_command_line(
@@ -111,7 +120,7 @@ def test_unlock_says_whether_there_was_a_kill_switch(
         ("server --config-dir /lab gen --config-dir /other", ("generate", "/other", None, None, None)),
         (
             "server gen --host vpn.example.org --name phone --protocol tcp",
-            ("generate", "/etc/tungo", "vpn.example.org", "phone", TransportProtocol.TCP),
+            ("generate", "/etc/tungo", "vpn.example.org", TransportProtocol.TCP, "phone"),
         ),
     ],
 )
@@ -128,7 +137,7 @@ def test_gen_takes_the_protocol_in_any_case(
 ) -> None:
     for written in (protocol.value, protocol.value.lower(), protocol.value.capitalize()):
         assert tungo(f"server gen --protocol {written}").exit_code == 0
-        assert commands.calls.pop() == ("generate", "/etc/tungo", None, None, protocol)
+        assert commands.calls.pop() == ("generate", "/etc/tungo", None, protocol, None)
 
 
 @pytest.mark.parametrize("line", ["server", "client", "server gen"])
@@ -185,8 +194,8 @@ def test_gen_says_so_when_a_client_is_admitted_and_its_file_is_lost(
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert result.exit_code == ExitStatus.FAILURE
     assert result.stderr == (
-        f"tungo: client 7 was admitted, but {file} cannot be written: File too large; "
-        "remove it from the access list\n"
+        f"tungo: client 7 is admitted, but {file} cannot be written: File too large; "
+        "'tungo server peers regenerate 7' makes its configuration anew\n"
     )
     assert not file.exists()
 
@@ -200,15 +209,31 @@ def test_gen_leaves_no_file_behind_when_it_fails(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_every_exit_status_is_told_of(tungo: Tungo) -> None:
+    [line] = [line for line in tungo("--help").stdout.splitlines() if "Exit status:" in line]
+    assert {int(number) for number in re.findall(r"\d+", line)} == set(ExitStatus)
+
+
+@pytest.mark.parametrize("output", [False, True])
+def test_a_configuration_that_is_too_long_for_a_code_is_there_as_a_link(
+    output: bool, tungo: Tungo, commands: RecordedCommands, tmp_path: Path
+) -> None:
+    link = "tungo://" + "a" * 3000
+    commands.generated = GeneratedClient("{}", 7, link=link)
+    result = tungo(f"server gen --qr {f'--output {tmp_path}/laptop.json' if output else ''}")
+    assert (result.exit_code, result.stdout) == (0, f"{link}\n")
+    assert result.stderr.startswith("tungo: 3008 characters are too many for a QR code; use the link\n")
+
+
 def test_version_is_one_line(tungo: Tungo) -> None:
     assert tungo("version").stdout == "tungo 1.2.3\n"
 
 
 def test_neither_version_nor_help_loads_the_commands() -> None:
-    def never() -> Commands:
+    def never() -> NoReturn:
         pytest.fail("the commands were loaded")
 
-    app = build_app(never, "1.2.3")
+    app = build_app(Loaders(never, never, never, never, never), "1.2.3")
     for line in (
         ["version"],
         ["--help"],
@@ -216,6 +241,10 @@ def test_neither_version_nor_help_loads_the_commands() -> None:
         ["server", "gen", "--help"],
         ["client", "--help"],
         ["client", "cleanup", "--help"],
+        ["server", "peers", "regenerate", "--help"],
+        ["client", "configs", "add", "--help"],
+        ["config", "check", "--help"],
+        ["doctor", "--help"],
     ):
         assert CliRunner().invoke(app, line).exit_code == 0
 
@@ -241,6 +270,7 @@ def test_help_shows_examples_line_by_line(line: str, tungo: Tungo) -> None:
         "client extra",
         "client cleanup extra",
         "client --log-level loud",
+        "client --log-format xml",
         "client --no-such-option",
         "demo --size 0",
         "demo --transport pigeon",
@@ -258,7 +288,7 @@ def test_wrong_usage_has_its_own_status_and_runs_nothing(
 @pytest.mark.parametrize(
     "line", ["server", "client", "server gen", "server cleanup", "client cleanup", "client unlock"]
 )
-@pytest.mark.parametrize("status", [ExitStatus.FAILURE, ExitStatus.USAGE])
+@pytest.mark.parametrize("status", [ExitStatus.FAILURE, ExitStatus.USAGE, ExitStatus.NO_RIGHTS])
 def test_a_failed_command_is_one_sentence_and_its_status(
     line: str, status: ExitStatus, tungo: Tungo, commands: RecordedCommands
 ) -> None:

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 from typer.testing import Result
 
-from presentation.cli.commands import CommandError
+from presentation.cli.commands import CommandError, ExitStatus
 from presentation.cli.report import DEBUG_VARIABLE
 from tests.adapters.commands import RecordedCommands
 
@@ -15,6 +15,11 @@ def test_an_unexpected_error_is_one_sentence_too(tungo: Tungo, commands: Recorde
     result = tungo("client")
     assert result.exit_code == 1
     assert result.stderr == "tungo: unexpected LookupError: no such thing (TUNGO_DEBUG=1 shows where)\n"
+
+
+def test_an_unexpected_want_of_rights_has_its_status(tungo: Tungo, commands: RecordedCommands) -> None:
+    commands.failure = PermissionError("not yours")
+    assert tungo("client").exit_code == ExitStatus.NO_RIGHTS
 
 
 @pytest.mark.parametrize("failure", [LookupError("no such thing"), CommandError("no such thing")])

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from infrastructure.pal.linux.errors import AnotherInstanceError, JournalError
+from infrastructure.pal.linux.errors import AnotherInstanceError, JournalError, JournalRightsError
 from infrastructure.pal.linux.namespace import KernelState, namespace_inode
 
 Json: TypeAlias = "str | int | Sequence[Json] | Mapping[str, Json] | None"
@@ -60,6 +60,21 @@ def text(facts: Mapping[str, Json], name: str) -> str:
     if not isinstance(value, str):
         raise JournalError(f"the journal says nothing sensible about {name}")
     return value
+
+
+@dataclass(frozen=True, slots=True)
+class JournalState:
+    """What a journal tells to somebody who only looks: whose it is, and what is not struck in it.
+
+    ``void`` are the entries of a network namespace, or a run of the machine, that is no more.
+    """
+
+    role: str
+    interface: str
+    process: int
+    is_running: bool
+    entries: tuple[Entry, ...]
+    void: tuple[Entry, ...]
 
 
 @dataclass(slots=True)
@@ -221,18 +236,27 @@ class JournalFolder:
                 if name.startswith(f"{role}.")
             ]
 
+    def states(self) -> list[JournalState]:
+        """All journals of the network namespace of this thread, as they are; nothing is changed."""
+        if not self._path.exists():
+            return []
+        with self.locked() as folder:
+            return [_state(name, *content) for name, content in self._contents(folder)]
+
     def contents(self, folder: int, except_for: str) -> Iterator[tuple[_Content, bool]]:
         """What the journals of this namespace hold, each with whether its process runs.
 
         ``folder`` is from ``locked``: nobody claims one meanwhile.
         """
+        return (content for name, content in self._contents(folder) if name != except_for)
+
+    def _contents(self, folder: int) -> Iterator[tuple[str, tuple[_Content, bool]]]:
         for name in _names(folder):
-            if name != except_for:
-                descriptor = self._open(folder, name)
-                try:
-                    yield _Content.read(descriptor), not _lock(descriptor)
-                finally:
-                    os.close(descriptor)
+            descriptor = self._open(folder, name)
+            try:
+                yield name, (_Content.read(descriptor), not _lock(descriptor))
+            finally:
+                os.close(descriptor)
 
     @contextmanager
     def locked(self) -> Iterator[int]:
@@ -241,7 +265,8 @@ class JournalFolder:
             self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError as exc:
-            raise self._unusable(os.strerror(exc.errno or 0)) from exc
+            kind = JournalRightsError if isinstance(exc, PermissionError) else JournalError
+            raise self._unusable(os.strerror(exc.errno or 0), kind) from exc
         try:
             self._check_owner(folder)
             fcntl.flock(folder, fcntl.LOCK_EX)
@@ -272,8 +297,8 @@ class JournalFolder:
         if status.st_uid != os.geteuid() or status.st_mode & _OTHERS_MAY_WRITE:
             raise self._unusable("it must belong to the user who runs this, and be writable for nobody else")
 
-    def _unusable(self, reason: str) -> JournalError:
-        return JournalError(
+    def _unusable(self, reason: str, kind: type[JournalError] = JournalError) -> JournalError:
+        return kind(
             f"cannot use the folder {self._path} for the journal of changes: {reason}; "
             f"run as root, or name another folder in {STATE_FOLDER_VARIABLE}"
         )
@@ -281,6 +306,18 @@ class JournalFolder:
 
 def _ending() -> str:
     return f".{namespace_inode()}.journal"
+
+
+def _state(name: str, content: _Content, is_running: bool) -> JournalState:  # noqa: FBT001 - of ``contents``
+    role, _, interface = name.removesuffix(_ending()).partition(".")
+    return JournalState(
+        role,
+        interface,
+        content.process,
+        is_running,
+        entries=tuple(entry for number, entry in content.entries.items() if number not in content.void),
+        void=tuple(entry for number, entry in content.entries.items() if number in content.void),
+    )
 
 
 def _names(folder: int) -> list[str]:

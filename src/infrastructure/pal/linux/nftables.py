@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final, TypeAlias
 
-from infrastructure.pal.linux.errors import ForeignNameError, NftablesError, NftMissingError
+from infrastructure.pal.linux.errors import ForeignNameError, NftablesError, NftMissingError, NftRightsError
 from infrastructure.pal.linux.journal import Journal, Json, text
 from infrastructure.pal.linux.programs import run_program
 
@@ -38,6 +38,9 @@ _SEAL: Final = "made_by_tungo_"
 # What nft says, in the C locale, when an object to be created is there and one to be deleted is not.
 _EXISTS: Final = "File exists"
 _ABSENT: Final = "No such file or directory"
+
+# The same about a process without CAP_NET_ADMIN; its exit status is that of any other failure.
+_DENIED: Final = "Operation not permitted"
 
 KIND: Final = "nft-table"
 
@@ -234,6 +237,8 @@ async def _run(command: Sequence[str], document: bytes = b"") -> bytes:
         ) from exc
     except OSError as exc:
         raise NftablesError(f"cannot start nft: {exc.strerror}") from exc
+    if finished.status != 0 and _DENIED in finished.reason:
+        raise NftRightsError("nft may not look at the firewall rules: run as root or with CAP_NET_ADMIN")
     if finished.status != 0:
         raise NftablesError(f"nft refused the firewall rules: {finished.reason}")
     return finished.output

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from application.runtime.log import EventLog
-from infrastructure.pal.linux.errors import JournalError, SysctlError
+from infrastructure.pal.linux.errors import JournalError, SysctlError, SysctlRightsError
 from infrastructure.pal.linux.journal import Journal, Json, text
 
 _PROC_SYS: Final = Path("/proc/sys")
@@ -52,10 +52,8 @@ def write_setting(key: str, value: str) -> None:
         _path_of(key).write_text(value, "ascii")
     except OSError as exc:
         if exc.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
-            advice = f"no permission here: run `sysctl -w {key}={value}` on the host, or run as root"
-        else:
-            advice = str(exc.strerror)
-        raise SysctlError(key, f"cannot set the kernel setting {key} to {value}: {advice}") from exc
+            raise _forbidden(key, value) from exc
+        raise SysctlError(key, f"cannot set the kernel setting {key} to {value}: {exc.strerror}") from exc
 
 
 @contextmanager
@@ -66,6 +64,17 @@ def setting_kept_at(key: str, value: str, journal: Journal) -> Iterator[None]:
     """
     with _written(key, value, journal, and_then_restore=()):
         yield
+
+
+def refuse_unchangeable_forwarding(keys: Iterable[str]) -> None:
+    """Raises SysctlRightsError, as ``forwarding_on`` will, where forwarding is off and cannot be turned on.
+
+    To be asked before anything is changed; ``keys`` are of IPV4_FORWARDING and IPV6_FORWARDING. Raises
+    SysctlError.
+    """
+    for key in keys:
+        if read_setting(key) != "1" and not os.access(_path_of(key), os.W_OK):
+            raise _forbidden(key, "1")
 
 
 @contextmanager
@@ -178,6 +187,14 @@ def _set_and_recorded(key: str, value: str, journal: Journal, around: Iterable[s
             journal.strike(number)
             raise
         return number
+
+
+def _forbidden(key: str, value: str) -> SysctlRightsError:
+    return SysctlRightsError(
+        key,
+        f"cannot set the kernel setting {key} to {value}: no permission here: "
+        f"run `sysctl -w {key}={value}` on the host, or run as root",
+    )
 
 
 def _put_back(facts: Mapping[str, Json]) -> None:

@@ -1,0 +1,1 @@
+"""Looking at this host without changing anything on it: the checks behind ``application.diagnosis``."""
