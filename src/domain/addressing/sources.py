@@ -12,6 +12,7 @@ from domain.packets.ip import (
     IPV6_SOURCE,
     MAPPED_PREFIX,
 )
+from domain.packets.parcel import Parcel
 
 
 class AllowedSources:
@@ -30,21 +31,22 @@ class AllowedSources:
         # The IPv4 address may also be written as ::ffff:a.b.c.d in an IPv6 header: both are compared as IPv4.
         self._mapped = MAPPED_PREFIX + ipv4.packed if ipv4 is not None else None
 
-    def admitted(self, packets_untrusted: Sequence[bytes]) -> list[bytes]:
-        """The packets with an allowed source, in order; foreign sources and broken headers are left out."""
+    def admitted(self, parcels_untrusted: Sequence[Parcel]) -> list[Parcel]:
+        """The parcels with an allowed source, in order; foreign sources and broken headers are left out."""
         ipv4, ipv6, mapped = self._ipv4, self._ipv6, self._mapped
-        admitted: list[bytes] = []
+        admitted: list[Parcel] = []
         append = admitted.append
-        for packet in packets_untrusted:
+        for parcel in parcels_untrusted:
+            packet = parcel[0]
             size = len(packet)
             if size < IPV4_HEADER_BYTES:
                 continue
             version = packet[0] >> 4
             if version == IPV4:
                 if packet[IPV4_SOURCE] == ipv4:
-                    append(packet)
+                    append(parcel)
             elif version == IPV6 and size >= IPV6_HEADER_BYTES:
                 source = packet[IPV6_SOURCE]
                 if source in (ipv6, mapped):
-                    append(packet)
+                    append(parcel)
         return admitted

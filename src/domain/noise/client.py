@@ -75,6 +75,11 @@ class Established:
         """Whether this session rekeys with version 2."""
         return Capability.REKEY_V2 in self.capabilities
 
+    @property
+    def aggregated(self) -> bool:
+        """Whether both ends take aggregated frames."""
+        return Capability.AGGREGATION in self.capabilities
+
 
 class _State(Enum):
     IDLE = auto()

@@ -66,6 +66,11 @@ class Accepted:
         """Whether this session rekeys with version 2."""
         return Capability.REKEY_V2 in self.capabilities
 
+    @property
+    def aggregated(self) -> bool:
+        """Whether both ends take aggregated frames."""
+        return Capability.AGGREGATION in self.capabilities
+
 
 @dataclass(frozen=True, slots=True)
 class Challenge:

@@ -11,7 +11,6 @@ An address is handed out as the 4 or 16 bytes on the wire. An IPv4-mapped IPv6 a
 as the IPv4 address inside it, hence its 4 bytes: otherwise one peer would have two names.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 IPV4: Final = 4
@@ -50,29 +49,3 @@ def _address(
         address = packet_untrusted[in_ipv6]
         return address[len(MAPPED_PREFIX) :] if address.startswith(MAPPED_PREFIX) else address
     return None
-
-
-def by_destination(packets_untrusted: Sequence[bytes]) -> dict[bytes, list[bytes]]:
-    """The packets grouped by ``destination_of``, each group in the order given.
-
-    Packets without a whole IP header are left out; the caller sees how many by counting.
-    """
-    groups: dict[bytes, list[bytes]] = {}
-    for packet in packets_untrusted:
-        # ``destination_of`` spelled out: calls per packet would double the cost of the loop.
-        size = len(packet)
-        version = packet[0] >> 4 if size >= IPV4_HEADER_BYTES else 0
-        if version == IPV4:
-            destination = packet[IPV4_DESTINATION]
-        elif version == IPV6 and size >= IPV6_HEADER_BYTES:
-            destination = packet[IPV6_DESTINATION]
-            if destination.startswith(MAPPED_PREFIX):
-                destination = destination[len(MAPPED_PREFIX) :]
-        else:
-            continue
-        group = groups.get(destination)
-        if group is None:
-            groups[destination] = [packet]
-        else:
-            group.append(packet)
-    return groups

@@ -12,12 +12,15 @@ Receiving is August's rule: FF 01 and a third byte make a service packet, whatev
 (March's rule, which also wants the exact length, only decides what a March peer does with what we send; we
 send exact lengths, which satisfy both.)
 
+Numbers from 80 up are our own extension, and only go to a peer that has agreed to aggregated frames.
+
 Errors::
 
     MalformedServicePacketError   a service packet whose type or length is not the one expected
 """
 
 from enum import IntEnum
+from struct import Struct
 from typing import Final
 
 
@@ -33,6 +36,7 @@ class ServicePacketType(IntEnum):
     EPOCH_EXHAUSTED = 6
     REKEY_INIT_V2 = 7
     REKEY_ACK_V2 = 8
+    LOSS_REPORT = 0x80
 
 
 # The protocol's (specification 4.1, 5.2).
@@ -46,8 +50,11 @@ BODY_BYTES: Final = {
     ServicePacketType.EPOCH_EXHAUSTED: 0,
     ServicePacketType.REKEY_INIT_V2: 96,  # Noise IK message 1
     ServicePacketType.REKEY_ACK_V2: 48,  # Noise IK message 2
+    ServicePacketType.LOSS_REPORT: 8,  # datagrams received, datagrams missing
 }
 
+_LOSS: Final = Struct(">II")  # received, missing (aggregation 4)
+_MOST_LOSS: Final = (1 << 32) - 1
 
 _TYPES: Final[dict[int, ServicePacketType]] = {each.value: each for each in ServicePacketType}
 
@@ -92,6 +99,13 @@ def rekey_ack_v2(noise_message_2: bytes) -> bytes:
     return _packet(ServicePacketType.REKEY_ACK_V2, noise_message_2)
 
 
+def loss_report(received: int, missing: int) -> bytes:
+    """How many datagrams arrived and how many did not; what exceeds 32 bits is cut down to them."""
+    return _packet(
+        ServicePacketType.LOSS_REPORT, _LOSS.pack(min(received, _MOST_LOSS), min(missing, _MOST_LOSS))
+    )
+
+
 def type_of_untrusted(plaintext: bytes) -> int | None:
     """The type of a service packet; None if this is none.
 
@@ -114,3 +128,9 @@ def body_of_untrusted(plaintext: bytes, expected: ServicePacketType) -> bytes:
     if type_of_untrusted(plaintext) != expected or size != SERVICE_HEADER_BYTES + BODY_BYTES[expected]:
         raise MalformedServicePacketError(expected, size)
     return plaintext[SERVICE_HEADER_BYTES:]
+
+
+def loss_of_untrusted(plaintext: bytes) -> tuple[int, int]:
+    """Received and missing out of a loss report. Raises MalformedServicePacketError if it is none."""
+    received, missing = _LOSS.unpack(body_of_untrusted(plaintext, ServicePacketType.LOSS_REPORT))
+    return received, missing

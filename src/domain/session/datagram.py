@@ -9,7 +9,7 @@ dropped in silence: an answer, or the end of the session, would be a gift to who
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 from domain.noise.keys import EpochKeys, Role, SessionId
 from domain.noise.primitives import Buffer, Primitives
@@ -20,6 +20,7 @@ from domain.session.nonce import (
     COUNTER_LOW_MASK,
     DATAGRAM_HEADER,
     DATAGRAM_OVERHEAD_BYTES,
+    LAST_COUNTER_HIGH,
     NONCE,
     SendCounter,
     associated_data_prefix,
@@ -39,9 +40,14 @@ class DropCounters:
         self.malformed = 0  # too short to be a datagram
         self.wrong_route = 0  # another session's route id
         self.unknown_epoch = 0  # no longer, or not yet, in the ring
-        self.replayed = 0  # received before, or too old to know
+        self.replayed = 0  # received before, or too old to know, or with a counter that this peer never has
         self.unauthenticated = 0  # the tag does not fit
         self.empty = 0  # authenticated, with nothing inside
+
+    @property
+    def refused(self) -> int:
+        """All that were not authentic, or no longer."""
+        return self.malformed + self.wrong_route + self.unknown_epoch + self.replayed + self.unauthenticated
 
 
 class DatagramSession:
@@ -49,6 +55,9 @@ class DatagramSession:
 
     ``role`` is our own; ``keys`` are those of epoch 0. Satisfies ``SessionCrypto`` of the application layer.
     """
+
+    # The last value of counter high that ``seal`` may reach and ``open`` accepts.
+    LAST_HIGH: ClassVar[int] = LAST_COUNTER_HIGH
 
     __slots__ = (
         "_counter",
@@ -114,7 +123,7 @@ class DatagramSession:
     def _send_in(self, epoch: Epoch, keys: EpochKeys) -> None:
         self._send_epoch = epoch
         self._sealing = self._primitives.aead(keys.sealing(self._role))
-        self._counter = SendCounter(epoch)
+        self._counter = SendCounter(epoch, end=(self.LAST_HIGH + 1 << COUNTER_LOW_BITS) - 1)
 
     def seal(self, plaintexts: Sequence[Buffer]) -> list[bytes]:
         """One datagram per plaintext, in order, in the current send epoch.
@@ -147,7 +156,7 @@ class DatagramSession:
         failure = self._primitives.authentication_failure
         unpack_header = DATAGRAM_HEADER.unpack_from
         # The newest epoch is where the traffic is; the ring is asked only when a datagram has another one.
-        held = self._ring.newest
+        held, last_high = self._ring.newest, self.LAST_HIGH
         held_epoch: int = held.epoch
         decrypt, is_fresh, accept = held.opening.decrypt, held.window.is_fresh, held.window.accept
         newest_epoch, newest_high, newest_low = self._newest
@@ -169,7 +178,7 @@ class DatagramSession:
                     continue
                 held_epoch = epoch
                 decrypt, is_fresh, accept = found.opening.decrypt, found.window.is_fresh, found.window.accept
-            if not is_fresh(high, low):
+            if high > last_high or not is_fresh(high, low):
                 drops.replayed += 1
                 continue
             nonce = datagram[ROUTE_ID_BYTES:HEADER_BYTES]

@@ -22,14 +22,18 @@ class EpochRefusedError(SessionError):
 
 
 class ReceiveEpoch:
-    """One epoch's opening key and the counters received under it."""
+    """One epoch's opening key and the counters received under it.
 
-    __slots__ = ("epoch", "opening", "window")
+    ``window`` is for ordinary datagrams, ``frames`` for aggregated ones, which only some peers send.
+    """
+
+    __slots__ = ("epoch", "frames", "opening", "window")
 
     def __init__(self, epoch: Epoch, opening: Aead) -> None:
         self.epoch = epoch
         self.opening = opening
         self.window = ReplayWindow()
+        self.frames = ReplayWindow()
 
 
 class EpochRing:

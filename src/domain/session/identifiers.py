@@ -17,3 +17,8 @@ FIRST_EPOCH: Final = Epoch(0)
 def route_id_of(session_id: SessionId) -> RouteId:
     """The route id that the datagrams of this session carry."""
     return RouteId(session_id[:ROUTE_ID_BYTES])
+
+
+def aggregated_route_id_of(session_id: SessionId) -> RouteId:
+    """The route id that its aggregated frames carry, if the two ends have agreed on them (aggregation 3)."""
+    return RouteId(session_id[ROUTE_ID_BYTES : 2 * ROUTE_ID_BYTES])

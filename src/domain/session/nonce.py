@@ -11,6 +11,9 @@ A datagram starts with 20 bytes in clear, of which the last 12 are the nonce of 
 Low before high: the counter is not one big-endian number of 80 bits. A stream sends none of it but the epoch;
 both its ends count along and build the same nonce.
 
+Counter high tells two kinds of datagrams apart where both ends have agreed on aggregated frames: ordinary
+ones keep to 0, frames have 1 (``aggregated_datagrams.py``), and each kind counts its low half alone.
+
 Errors of this folder::
 
     SessionError
@@ -34,6 +37,11 @@ COUNTER_LOW_BITS: Final = 64
 COUNTER_LOW_MASK: Final = (1 << COUNTER_LOW_BITS) - 1
 DATAGRAM_OVERHEAD_BYTES: Final = DATAGRAM_HEADER.size + TAG_BYTES
 LAST_COUNTER: Final = (1 << 80) - 1
+LAST_COUNTER_HIGH: Final = LAST_COUNTER >> COUNTER_LOW_BITS
+
+# Ours (aggregation 3).
+ORDINARY_HIGH: Final = 0
+AGGREGATED_HIGH: Final = 1
 
 
 class SessionError(Exception):
@@ -51,14 +59,15 @@ class NonceExhaustedError(SessionError):
 class SendCounter:
     """The 80-bit counter of one epoch and direction; the first frame has counter 1.
 
-    ``last`` is the counter that was used last, 0 for none.
+    ``last`` is the counter that was used last, 0 for none; ``end`` is the last one that may ever be used.
     """
 
-    __slots__ = ("_epoch", "_last")
+    __slots__ = ("_end", "_epoch", "_last")
 
-    def __init__(self, epoch: Epoch, last: int = 0) -> None:
+    def __init__(self, epoch: Epoch, last: int = 0, end: int = LAST_COUNTER) -> None:
         self._epoch = epoch
         self._last = last
+        self._end = end
 
     def reserve(self, frames: int) -> int:
         """Take the next ``frames`` counters for good; returns the one before the first of them.
@@ -67,7 +76,7 @@ class SendCounter:
         half-way must not hand them back: a counter skipped is harmless, a counter used twice is not.
         """
         before = self._last
-        if before + frames > LAST_COUNTER:
+        if before + frames > self._end:
             raise NonceExhaustedError(self._epoch)
         self._last = before + frames
         return before

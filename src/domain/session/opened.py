@@ -2,6 +2,7 @@
 
 from typing import Final, NamedTuple
 
+from domain.packets.parcel import Parcel
 from domain.packets.service import SERVICE_PREFIX, type_of_untrusted
 from domain.session.identifiers import Epoch
 
@@ -36,6 +37,38 @@ class OpenedBatch(NamedTuple):
     The caller handles what is in them and comes again with the rest. Datagrams are always dealt with
     together.
     """
+
+
+class OpenedParcels(NamedTuple):
+    """What runs of frames turned out to hold, for whoever takes super-packets; as OpenedBatch otherwise."""
+
+    parcels: list[Parcel]
+    """Finished packets and super-packets in the order of arrival; nobody has checked their sources."""
+
+    service: list[tuple[Epoch, bytes]]
+    """Authenticated service packets, but for the loss reports, which the session keeps to itself."""
+
+    authenticated: int
+    """How many frames passed, aggregated ones counted as one."""
+
+    highest_epoch: Epoch | None
+    """The highest epoch among the frames that passed; None if none did, or none is complete yet."""
+
+    newest: int
+    """Which of the runs brought the newest frame ever received of its kind; -1 if none did.
+
+    The two kinds of datagrams have counters of their own. Where both travel, an ordinary datagram that was
+    overtaken by frames alone may move the peer's address back, until the next one.
+    """
+
+    consumed: int
+    """How many of the runs given were dealt with."""
+
+    dropped: int
+    """How many datagrams were refused: forged, damaged, replayed, or in contradiction to others."""
+
+    malformed: int
+    """How many records inside authentic frames held no parcel."""
 
 
 def file_marked(

@@ -57,6 +57,21 @@ class ReplayWindow:
         else:
             lane.seen |= 1 << -ahead
 
+    def newest(self, high: int) -> int:
+        """The greatest counter low accepted in this lane, 0 for none."""
+        lane = self._lanes.get(high)
+        return lane.maximum if lane else 0
+
+    def accepted_between(self, high: int, after: int, last: int) -> int:
+        """How many counters of ``after < low <= last`` were accepted in this lane.
+
+        Only for counters that the window still knows: ``newest - WINDOW_BITS <= after <= last <= newest``.
+        """
+        lane = self._lanes.get(high)
+        if lane is None:
+            return 0
+        return (lane.seen >> lane.maximum - last & (1 << last - after) - 1).bit_count()
+
     def _open_lane(self, high: int) -> _Lane:
         """A new lane; the oldest created makes room, however recently it was used."""
         if len(self._lanes) == LANES:

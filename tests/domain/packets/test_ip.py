@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.packets.ip import by_destination, destination_of, source_of
+from domain.packets.ip import destination_of, source_of
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "service_packets.json"
 
@@ -65,7 +65,6 @@ def test_a_cut_header_has_no_addresses(whole: bytes) -> None:
     for size in range(len(whole)):
         assert source_of(whole[:size]) is None
         assert destination_of(whole[:size]) is None
-        assert by_destination([whole[:size]]) == {}
     assert destination_of(whole) is not None
 
 
@@ -75,29 +74,6 @@ def test_another_version_has_no_addresses(version: int) -> None:
 
     assert source_of(packet) is None
     assert destination_of(packet) is None
-
-
-def test_packets_are_grouped_by_destination_in_order() -> None:
-    to_a = [ipv4_packet("10.0.1.1", "10.0.1.2", bytes([n])) for n in range(3)]
-    to_b = [ipv6_packet("fd00::1", "fd00::2", bytes([n])) for n in range(2)]
-    mapped_to_a = ipv6_packet("fd00::1", "::ffff:10.0.1.2")
-
-    groups = by_destination([to_a[0], to_b[0], b"", to_a[1], b"\xff\x01\x04", mapped_to_a, to_b[1], to_a[2]])
-
-    assert groups == {
-        IPv4Address("10.0.1.2").packed: [to_a[0], to_a[1], mapped_to_a, to_a[2]],
-        IPv6Address("fd00::2").packed: to_b,
-    }
-
-
-@given(st.lists(st.binary(max_size=64)))
-def test_grouping_any_bytes_loses_only_what_has_no_destination(packets: list[bytes]) -> None:
-    groups = by_destination(packets)
-
-    for destination, group in groups.items():
-        assert group == [packet for packet in packets if destination_of(packet) == destination]
-    readable = [packet for packet in packets if destination_of(packet) is not None]
-    assert sum(map(len, groups.values())) == len(readable)
 
 
 @given(st.sampled_from([0x45, 0x40, 0x60, 0x6F]), st.binary(max_size=80))

@@ -15,6 +15,8 @@ from domain.packets.service import (
     MalformedServicePacketError,
     ServicePacketType,
     body_of_untrusted,
+    loss_of_untrusted,
+    loss_report,
     rekey_ack_v1,
     rekey_ack_v2,
     rekey_init_v1,
@@ -62,6 +64,7 @@ WHOLE_PACKETS = {
     ServicePacketType.EPOCH_EXHAUSTED: EPOCH_EXHAUSTED,
     ServicePacketType.REKEY_INIT_V2: rekey_init_v2(bytes(range(96))),
     ServicePacketType.REKEY_ACK_V2: rekey_ack_v2(bytes(range(48))),
+    ServicePacketType.LOSS_REPORT: loss_report(0x00010203, 0x04050607),
 }
 EACH_PACKET = pytest.mark.parametrize("packet_type", WHOLE_PACKETS, ids=lambda each: each.name)
 
@@ -77,7 +80,7 @@ def test_what_we_send_starts_with_the_recorded_header(case: HeaderCase) -> None:
 
 
 @pytest.mark.parametrize(
-    ("packet_type", "size"), list(zip(WHOLE_PACKETS, [35, 35, 3, 3, 3, 99, 51], strict=True))
+    ("packet_type", "size"), list(zip(WHOLE_PACKETS, [35, 35, 3, 3, 3, 99, 51, 11], strict=True))
 )
 def test_what_we_send_has_the_exact_length(packet_type: ServicePacketType, size: int) -> None:
     assert len(WHOLE_PACKETS[packet_type]) == size
@@ -121,6 +124,20 @@ def test_a_body_of_another_length_is_never_sent(build: Callable[[bytes], bytes])
     for size in (0, 31, 33, 47, 49, 95, 97):
         with pytest.raises(ValueError, match="has a body of"):
             build(bytes(size))
+
+
+def test_a_loss_report_says_what_was_received_and_what_is_missing() -> None:
+    report = loss_report(1000, 7)
+
+    assert report == b"\xff\x01\x80" + b"\x00\x00\x03\xe8" + b"\x00\x00\x00\x07"
+    assert loss_of_untrusted(report) == (1000, 7)
+    assert loss_of_untrusted(loss_report(2**40, 2**40)) == (2**32 - 1, 2**32 - 1)
+
+
+@pytest.mark.parametrize("plaintext", [PING, b"\xff\x01\x80", loss_report(1, 1) + b"\0", b""])
+def test_what_is_no_loss_report_says_nothing(plaintext: bytes) -> None:
+    with pytest.raises(MalformedServicePacketError):
+        loss_of_untrusted(plaintext)
 
 
 @given(st.binary(max_size=120))

@@ -43,6 +43,14 @@ def test_the_last_counter_is_used_and_none_after_it() -> None:
     assert "epoch 7" in str(refused.value)
 
 
+def test_a_counter_may_have_an_earlier_end() -> None:
+    counter = SendCounter(Epoch(0), end=3)
+
+    assert counter.reserve(3) == 0
+    with pytest.raises(NonceExhaustedError):
+        counter.reserve(1)
+
+
 def test_a_reservation_that_is_too_large_takes_nothing() -> None:
     counter = SendCounter(Epoch(0), last=LAST_COUNTER - 2)
 

@@ -165,3 +165,23 @@ def test_any_walk_around_the_edge_is_judged_like_the_naive_model(steps: list[int
     for step in steps:
         low = max(0, low + step)
         assert arrives(window, 0, low) == model.arrives(0, low)
+
+
+@given(st.sets(st.integers(1, 1500), min_size=1), st.integers(0, WINDOW_BITS), st.integers(0, WINDOW_BITS))
+def test_what_was_accepted_between_two_counters_is_known(lows: set[int], one: int, other: int) -> None:
+    window = ReplayWindow()
+    for low in sorted(lows):
+        window.accept(0, low)
+    newest = max(lows)
+    after, last = sorted((max(0, newest - one), max(0, newest - other)))
+
+    assert window.newest(0) == newest
+    assert window.accepted_between(0, after, last) == len([low for low in lows if after < low <= last])
+
+
+def test_nothing_was_accepted_in_a_lane_that_nobody_used() -> None:
+    window = ReplayWindow()
+    window.accept(1, 5)
+
+    assert window.newest(0) == 0
+    assert window.accepted_between(0, 0, 0) == 0

@@ -5,8 +5,10 @@ from typing import Protocol
 
 from domain.noise.keys import EpochKeys
 from domain.noise.primitives import Buffer
+from domain.packets.parcel import Parcel
 from domain.session.identifiers import Epoch
-from domain.session.opened import OpenedBatch
+from domain.session.opened import OpenedBatch, OpenedParcels
+from domain.session.runs import ReceivedRun, SealedRun
 
 
 class SessionCrypto(Protocol):
@@ -56,4 +58,36 @@ class SessionCrypto(Protocol):
 
         Raises EpochRefusedError if ``epoch`` is a later one that was not installed.
         """
+        ...
+
+
+class ParcelCrypto(SessionCrypto, Protocol):
+    """The keys of one session for a data plane that moves parcels, whatever the peer can do with them.
+
+    ``AggregatedDatagrams`` and ``AggregatedStream`` for a peer that has agreed on aggregated frames,
+    ``PlainParcels`` around a plain session for any other; all stand in ``domain.session``. Service packets go
+    through ``seal``. What arrives goes through ``open_parcels``, service packets and all.
+
+    A *run* is what one system call sends or receives, ``(frames, frame_bytes)``; see ``domain.session.runs``.
+    """
+
+    def seal_parcels(self, parcels: Sequence[Parcel]) -> list[SealedRun]:
+        """Seal all ``parcels`` in order, in the current send epoch; nothing is kept back for a later call.
+
+        Parcels of ours that are malformed are left out. On a stream all runs must be sent in this order. A
+        run of datagrams may be longer than what the kernel segments at once: then it is to be sent in parts,
+        cut at a multiple of ``frame_bytes``. Raises NonceExhaustedError and ValueError as ``seal`` does; then
+        none of the runs may be sent.
+        """
+        ...
+
+    def open_parcels(self, runs: Sequence[ReceivedRun]) -> OpenedParcels:
+        """Authenticate and decrypt ``runs``, which are only read and not kept, as ``open`` does its frames.
+
+        A run is datagrams of one sender, back to back; on a stream one body without its length.
+        """
+        ...
+
+    def loss_report(self, now_s: float) -> bytes | None:
+        """A service packet for the peer, if one is due: to be asked after each ``open_parcels``."""
         ...
