@@ -31,17 +31,19 @@ from domain.addressing.endpoint import Endpoint
 from domain.noise.client import ClientHandshake, Delivery
 from domain.noise.keys import KeyPair, Role
 from domain.packets.service import PING
-from domain.session.stream import StreamSession
 from domain.settings.defaults import default_server_profile
+from domain.settings.offload import DEFAULT_OFFLOAD
 from domain.settings.profile import ServerAddress, TlsSettings, TransportProtocol
 from infrastructure.cryptography.entropy import SystemEntropy
 from infrastructure.cryptography.primitives import PycaPrimitives
+from infrastructure.logging.text import TextEventLog
 from infrastructure.pal.linux.clock import SystemClock
 from infrastructure.pal.linux.limits import raise_descriptor_limit
+from tests.adapters.runs import frames_from
 from tests.infrastructure.network.tls.certificates import Authority
 from tests.netns.bed import NetnsBed
 from tests.netns.tungo_program import Tungo
-from tungo.transports import dialer_of
+from tungo.transports import dialer_of, session_crypto_of
 
 STREAMS: Final = (TransportProtocol.TCP, TransportProtocol.WS, TransportProtocol.WSS)
 PING_INTERVAL_S: Final = 3.0  # what a Go client sends; ours, which hears nothing, one a second until answered
@@ -103,7 +105,7 @@ async def connect_all(transport: TransportProtocol, clients: int, ca_file: str |
         server=ServerAddress(ipv4=IPv4Address(SERVER)),
         tls=TlsSettings(ca_file=ca_file),
     )
-    dialer = dialer_of(profile, TunnelCounters())
+    dialer = dialer_of(profile, offload=DEFAULT_OFFLOAD, counters=TunnelCounters(), log=TextEventLog())
     places = asyncio.Semaphore(DIALLED_AT_ONCE)
 
     async def connect(number: int) -> Established:
@@ -111,7 +113,7 @@ async def connect_all(transport: TransportProtocol, clients: int, ca_file: str |
             machine=lambda: ClientHandshake(
                 _PRIMITIVES, _SERVER_KEYS.public, keys_of(number), delivery=Delivery.STREAM
             ),
-            crypto_for=lambda session_id, keys: StreamSession(_PRIMITIVES, Role.CLIENT, session_id, keys),
+            crypto_for=session_crypto_of(_PRIMITIVES, Role.CLIENT, profile),
             clock=SystemClock(),
             entropy=SystemEntropy(),
         )
@@ -129,7 +131,7 @@ async def stay(established: Sequence[Established], seconds: float) -> None:
     while time.monotonic() < end_s:
         for session in established:
             session.transport.egress().send_batch(session.crypto.seal([PING]))
-            for frame in session.transport.ingress().read_frames():
+            for frame in frames_from(session.transport.ingress()):
                 session.crypto.open([frame])
             await asyncio.sleep(pause_s)
 

@@ -11,6 +11,7 @@ from domain.addressing.peers import Peer
 from domain.addressing.tunnel import client_addresses
 from domain.noise.keys import EpochKeys, Role, SessionId
 from domain.session.datagram import DatagramSession
+from domain.session.plain_parcels import PlainParcels
 from infrastructure.cryptography.primitives import PycaPrimitives
 from tests.adapters.egress import RecordingEgress
 from tests.application.bed import idle_rekey
@@ -31,7 +32,7 @@ def repository_of(count: int) -> SessionRepository:
                 peer=peer,
                 route_id=crypto.route_id,
                 addresses=client_addresses(IPV4_SUBNET, IPV6_SUBNET, client_id),
-                crypto=crypto,
+                crypto=PlainParcels(crypto),
                 egress=RecordingEgress(Endpoint("192.0.2.1", client_id)),
                 rekey=idle_rekey(peer),
                 now_s=0.0,

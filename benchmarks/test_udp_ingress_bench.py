@@ -7,7 +7,6 @@ what fills the socket is sent in the same way.
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -134,17 +133,17 @@ def test_bare_recvfrom_loop(
 def test_server_read_batch(
     benchmark: BenchmarkFixture, listening: socket.socket, client: socket.socket, *, offload: bool
 ) -> None:
-    with closing(server_reader(listening, offload=offload)) as ingress:
-        measure(benchmark, fill(ConnectedEgress(client, offload=offload)), in_batches(ingress.read_batch))
+    ingress = server_reader(listening, offload=offload)
+    measure(benchmark, fill(ConnectedEgress(client, offload=offload)), in_batches(ingress.read_batch))
 
 
 @OFFLOAD
 def test_server_read_batch_with_two_peers_taking_turns(
     benchmark: BenchmarkFixture, listening: socket.socket, client: socket.socket, *, offload: bool
 ) -> None:
-    with open_datagram_socket(socket.AF_INET) as second, ExitStack() as stack:
+    with open_datagram_socket(socket.AF_INET) as second:
         second.connect(client.getpeername())
-        ingress = stack.enter_context(closing(server_reader(listening, offload=offload)))
+        ingress = server_reader(listening, offload=offload)
 
         def send() -> None:
             for _ in range(DATAGRAMS // 2):
@@ -165,8 +164,8 @@ def test_client_read_batch(
         for _ in range(DATAGRAMS // BATCH):
             assert egress.send_batch(FRAMES, own) == BATCH
 
-    with closing(client_reader(client, offload=offload)) as ingress:
-        measure(benchmark, send, in_batches(ingress.read_batch))
+    ingress = client_reader(client, offload=offload)
+    measure(benchmark, send, in_batches(ingress.read_batch))
 
 
 @OFFLOAD

@@ -21,6 +21,7 @@ from application.client.handshake import NoiseHandshake
 from application.client.option import TransportOption
 from application.network.connection.handshake import Established, Handshake
 from application.network.connection.transport import Dialer
+from application.network.routing.changes import WatchNetwork
 from application.network.routing.counters import TunnelCounters
 from application.network.routing.router import Router
 from application.network.routing.tun import ClientTunManager, TunManager
@@ -39,7 +40,7 @@ from domain.addressing.tunnel import server_addresses
 from domain.noise.client import ClientHandshake
 from domain.noise.cookie import CookieJar
 from domain.noise.keys import Role
-from domain.noise.message import Capability
+from domain.noise.message import DEFAULT_CAPABILITIES, Capability
 from domain.noise.primitives import KEY_BYTES, Primitives
 from domain.noise.server import Accepted, ServerHandshake
 from domain.rekey.client import ClientRekey
@@ -53,10 +54,11 @@ from infrastructure.cryptography.primitives import PycaPrimitives
 from infrastructure.logging.limited import LimitedEventLog
 from infrastructure.logging.text import TextEventLog
 from infrastructure.pal.configuration.store import ServerConfigurationStore
-from infrastructure.pal.configuration.watching import PolledFile
+from infrastructure.pal.configuration.watching import WatchedFile
 from infrastructure.pal.linux.clock import SystemClock
 from infrastructure.pal.linux.journal import JournalFolder
-from infrastructure.pal.tunnel.client.tun_manager import LinuxClientTunManager
+from infrastructure.pal.linux.monitor import link_monitor
+from infrastructure.pal.tunnel.client.tun_manager import SINK_INTERFACE, LinuxClientTunManager
 from infrastructure.pal.tunnel.client.worker_factory import PalClientWorkerFactory
 from infrastructure.pal.tunnel.server.tun_manager import ServerTunManager
 from infrastructure.pal.tunnel.server.worker_factory import PalServerWorkerFactory
@@ -74,8 +76,10 @@ TunManagerFor: TypeAlias = Callable[[TransportProfile], TunManager]
 ServerWorkersFor: TypeAlias = Callable[[TransportProfile], ServerWorkerFactory]
 Sessions: TypeAlias = Mapping[TransportProtocol, SessionRepository]
 
-# What this program can do of what the protocol can negotiate.
-CAPABILITIES = frozenset({Capability.REKEY_V2})
+
+def capabilities_of(*, aggregation: bool) -> frozenset[Capability]:
+    """What this program can do of what the protocol can negotiate, and may."""
+    return DEFAULT_CAPABILITIES | {Capability.AGGREGATION} if aggregation else DEFAULT_CAPABILITIES
 
 
 def build_log(clock: Clock) -> EventLog:
@@ -93,11 +97,11 @@ def build_router(clock: Clock) -> Router:
     return ReadinessRouter(clock)
 
 
-def build_dialer_for(counters: TunnelCounters) -> DialerFor:
+def build_dialer_for(settings: ClientSettings, counters: TunnelCounters, log: EventLog) -> DialerFor:
     """Paths whose packets carry our mark and so go round the tunnel."""
 
     def dialer_for(profile: TransportProfile) -> Dialer:
-        return dialer_of(profile, counters)
+        return dialer_of(profile, offload=settings.offload, counters=counters, log=log)
 
     return dialer_for
 
@@ -113,13 +117,13 @@ def build_handshake_for(
                 primitives,
                 settings.server_public_key,
                 settings.key_pair,
-                CAPABILITIES,
+                capabilities_of(aggregation=settings.aggregation),
                 delivery=delivery_of(protocol),
             )
 
         return NoiseHandshake(
             machine=machine,
-            crypto_for=session_crypto_of(primitives, Role.CLIENT, protocol),
+            crypto_for=session_crypto_of(primitives, Role.CLIENT, settings.profile_of(protocol)),
             clock=clock,
             entropy=entropy,
         )
@@ -184,13 +188,22 @@ def build_client_tun_manager(
 ) -> ClientTunManager:
     """The client's interfaces, routes and rules."""
     interfaces = [settings.profile_of(protocol).interface_name for protocol in settings.protocols]
-    return LinuxClientTunManager(log, journals, settings.routing, interfaces)
+    return LinuxClientTunManager(
+        log, journals, settings.routing, interfaces, segmentation=settings.offload.tun_segmentation
+    )
+
+
+def build_watch_network(settings: ClientSettings, log: EventLog) -> WatchNetwork:
+    """The links around this host, without those that the client makes itself."""
+    interfaces = [profile.interface_name for _, profile in settings.slots]
+    return partial(link_monitor, [*interfaces, SINK_INTERFACE], log)
 
 
 def build_client_tunnel(
     settings: ClientSettings,
     options: TransportOptions,
     tun_manager: ClientTunManager,
+    watch: WatchNetwork,
     router: Router,
     clock: Clock,
     entropy: Entropy,
@@ -201,6 +214,7 @@ def build_client_tunnel(
         options=options,
         ascent_after_s=settings.fallback_retry_s,
         tun_manager=tun_manager,
+        watch=watch,
         router=router,
         clock=clock,
         entropy=entropy,
@@ -217,7 +231,7 @@ def build_server_handshake(
         settings.key_pair,
         settings.access_list(),
         CookieJar(entropy.random_bytes(KEY_BYTES)),
-        supported=CAPABILITIES,
+        supported=capabilities_of(aggregation=settings.aggregation),
     )
 
 
@@ -254,7 +268,7 @@ def build_registrar_for(
             profile=profile,
             handshake=handshake,
             sessions=sessions[profile.protocol],
-            crypto_for=session_crypto_of(primitives, Role.SERVER, profile.protocol),
+            crypto_for=session_crypto_of(primitives, Role.SERVER, profile),
             rekey_for=rekey_for,
             entropy=entropy,
             clock=clock,
@@ -265,7 +279,12 @@ def build_registrar_for(
 
 
 def build_open_reception(
-    registrar_for: RegistrarFor, sessions: Sessions, clock: Clock, counters: TunnelCounters, log: EventLog
+    settings: ServerSettings,
+    registrar_for: RegistrarFor,
+    sessions: Sessions,
+    clock: Clock,
+    counters: TunnelCounters,
+    log: EventLog,
 ) -> OpenReception:
     """Binds a transport's port when the server starts, not before."""
 
@@ -276,6 +295,7 @@ def build_open_reception(
             sessions=sessions[profile.protocol],
             clock=clock,
             counters=counters,
+            offload=settings.offload,
             log=log,
         )
 
@@ -296,6 +316,7 @@ def build_server_tun_manager_for(
             journals,
             nat=settings.nat,
             isolated_from=tunnels if settings.client_isolation else (),
+            segmentation=settings.offload.tun_segmentation,
         )
 
     return tun_manager_for
@@ -360,9 +381,9 @@ def build_configuration(path: Path, primitives: Primitives, log: EventLog) -> Se
     return ServerConfigurationStore(path, primitives.public_key, log, os.environ)
 
 
-def build_changes(path: Path) -> ConfigurationChanges:
-    """Looks at the server's file."""
-    return PolledFile(path)
+def build_changes(path: Path, log: EventLog) -> ConfigurationChanges:
+    """Watches the server's file."""
+    return WatchedFile(path, log)
 
 
 class CommonContainer(containers.DeclarativeContainer):
@@ -382,7 +403,7 @@ class ClientContainer(CommonContainer):
 
     settings: providers.Provider[ClientSettings] = providers.Dependency(instance_of=ClientSettings)
     dialer_for: providers.Provider[DialerFor] = providers.Singleton(
-        build_dialer_for, CommonContainer.counters
+        build_dialer_for, settings, CommonContainer.counters, CommonContainer.log
     )
     handshake_for: providers.Provider[HandshakeFor] = providers.Singleton(
         build_handshake_for,
@@ -405,11 +426,15 @@ class ClientContainer(CommonContainer):
     tun_manager: providers.Provider[ClientTunManager] = providers.Singleton(
         build_client_tun_manager, settings, CommonContainer.journals, CommonContainer.log
     )
+    watch: providers.Provider[WatchNetwork] = providers.Singleton(
+        build_watch_network, settings, CommonContainer.log
+    )
     tunnel: providers.Provider[ClientTunnel] = providers.Singleton(
         build_client_tunnel,
         settings,
         options,
         tun_manager,
+        watch,
         CommonContainer.router,
         CommonContainer.clock,
         CommonContainer.entropy,
@@ -438,6 +463,7 @@ class ServerContainer(CommonContainer):
     )
     open_reception: providers.Provider[OpenReception] = providers.Singleton(
         build_open_reception,
+        settings,
         registrar_for,
         sessions,
         CommonContainer.clock,
@@ -458,7 +484,9 @@ class ServerContainer(CommonContainer):
     configuration: providers.Provider[ServerConfiguration] = providers.Singleton(
         build_configuration, path, CommonContainer.primitives, CommonContainer.log
     )
-    changes: providers.Provider[ConfigurationChanges] = providers.Singleton(build_changes, path)
+    changes: providers.Provider[ConfigurationChanges] = providers.Singleton(
+        build_changes, path, CommonContainer.log
+    )
     follow: providers.Provider[FollowConfiguration] = providers.Singleton(
         build_follow, settings, configuration, changes, handshake, sessions, CommonContainer.log
     )

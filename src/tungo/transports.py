@@ -1,45 +1,44 @@
-"""What differs from one transport to the other, in one place: framing, sockets and the layers on them."""
+"""What differs from one transport to the other, in one place: framing and sockets.
+
+The layers of the streams are in ``tungo.streams``, which is loaded when the first stream is needed.
+"""
 
 from collections.abc import Callable, Sequence
-from ipaddress import ip_address
 from typing import TypeAlias
 
-from application.network.connection.crypto import SessionCrypto
+from application.network.connection.crypto import ParcelCrypto
 from application.network.connection.transport import Dialer
 from application.network.routing.counters import TunnelCounters
+from application.network.udp.packet import Packet
 from application.runtime.clock import Clock
 from application.runtime.log import EventLog
 from application.server.datagrams import DatagramReception
 from application.server.reception import Reception
 from application.server.register import Registrar
 from application.server.sessions import SessionRepository
-from application.server.streams import StreamReception
-from domain.addressing.endpoint import Endpoint
 from domain.noise.client import Delivery
 from domain.noise.keys import EpochKeys, Role, SessionId
 from domain.noise.primitives import Primitives
 from domain.rekey.rules import Carrier
+from domain.session.aggregated_datagrams import AggregatedDatagrams
+from domain.session.aggregated_stream import AggregatedStream
 from domain.session.datagram import DatagramSession
+from domain.session.plain_parcels import PlainParcels
 from domain.session.stream import StreamSession
-from domain.settings.profile import TransportProfile, TransportProtocol
-from infrastructure.network.stream.client import StreamDialer
-from infrastructure.network.stream.codec import Codec
-from infrastructure.network.stream.listener import BoundStreamListener
-from infrastructure.network.stream.proxy_header import ProxyHeader
-from infrastructure.network.stream.stack import Codecs
-from infrastructure.network.tls.client import server_trust
-from infrastructure.network.tls.codec import TlsCodec
-from infrastructure.network.tls.server import ReloadingServerContext
+from domain.settings.offload import OffloadSettings
+from domain.settings.profile import LARGEST_MTU_BYTES, TransportProfile, TransportProtocol
 from infrastructure.network.udp.buffers import DatagramBuffer
 from infrastructure.network.udp.client import UdpDialer
+from infrastructure.network.udp.coalescing import RUN_BUFFER_BYTES
 from infrastructure.network.udp.egress import UdpPeerEgress
 from infrastructure.network.udp.listener import BoundUdpListener
+from infrastructure.network.udp.offload import UdpOffload, allowed_offload
 from infrastructure.network.udp.registration import UdpRegistration
-from infrastructure.network.ws.codec import WebSocketClientCodec, WebSocketServerCodec
 from infrastructure.pal.tunnel.client.tun_manager import FIREWALL_MARK
-from infrastructure.tunnel.sizes import BATCH_SIZE, datagram_buffer_bytes
+from infrastructure.tunnel.sizes import DATAGRAM_BUFFERS, RUN_BUFFERS, datagram_buffer_bytes
 
-CryptoFor: TypeAlias = Callable[[SessionId, EpochKeys], SessionCrypto]
+# The last argument: whether both ends have agreed on aggregated frames.
+CryptoFor: TypeAlias = Callable[[SessionId, EpochKeys, bool], ParcelCrypto]
 
 
 def carrier_of(protocol: TransportProtocol) -> Carrier:
@@ -52,24 +51,48 @@ def delivery_of(protocol: TransportProtocol) -> Delivery:
     return Delivery.DATAGRAM if protocol is TransportProtocol.UDP else Delivery.STREAM
 
 
-def session_crypto_of(primitives: Primitives, role: Role, protocol: TransportProtocol) -> CryptoFor:
-    """Sessions over ``protocol``, seen from ``role``."""
-    session = DatagramSession if protocol is TransportProtocol.UDP else StreamSession
+def session_crypto_of(primitives: Primitives, role: Role, profile: TransportProfile) -> CryptoFor:
+    """Sessions over the transport of ``profile``, seen from ``role``."""
+    mtu_bytes = profile.interface_mtu_bytes
+    over_datagrams = profile.protocol is TransportProtocol.UDP
 
-    def crypto_for(session_id: SessionId, keys: EpochKeys) -> SessionCrypto:
-        return session(primitives, role, session_id, keys)
+    def crypto_for(session_id: SessionId, keys: EpochKeys, aggregated: bool) -> ParcelCrypto:  # noqa: FBT001 - a callback
+        if aggregated and over_datagrams:
+            return AggregatedDatagrams(
+                primitives,
+                role,
+                session_id,
+                keys,
+                mtu_bytes=mtu_bytes,
+                largest_segment_bytes=LARGEST_MTU_BYTES,  # the other end's MTU may be larger than ours
+            )
+        if aggregated:
+            return AggregatedStream(primitives, role, session_id, keys, mtu_bytes=LARGEST_MTU_BYTES)
+        plain = DatagramSession if over_datagrams else StreamSession
+        return PlainParcels(plain(primitives, role, session_id, keys))
 
     return crypto_for
 
 
-def dialer_of(profile: TransportProfile, counters: TunnelCounters) -> Dialer:
+def dialer_of(
+    profile: TransportProfile, *, offload: OffloadSettings, counters: TunnelCounters, log: EventLog
+) -> Dialer:
     """Paths to the server of ``profile`` whose packets carry our mark and so go round the tunnel.
 
-    Raises ConfigurationError if the authorities of a WSS profile cannot be read.
+    Raises ConfigurationError if the authorities of a WSS profile cannot be read, UdpError if this kernel
+    lacks an offload that has to be there.
     """
     if profile.protocol is TransportProtocol.UDP:
-        return UdpDialer(mark=FIREWALL_MARK, packets=_datagram_buffers(profile), counters=counters)
-    return StreamDialer(name=profile.protocol.value, mark=FIREWALL_MARK, codecs=_client_codecs(profile))
+        allowed = allowed_offload(offload, log)
+        return UdpDialer(
+            mark=FIREWALL_MARK,
+            packets=_datagram_buffers(profile, allowed),
+            counters=counters,
+            offload=allowed,
+        )
+    from tungo.streams import stream_dialer  # noqa: PLC0415 - a UDP tunnel need not load TLS and WebSocket
+
+    return stream_dialer(profile, FIREWALL_MARK)
 
 
 def reception_of(
@@ -79,20 +102,29 @@ def reception_of(
     sessions: SessionRepository,
     clock: Clock,
     counters: TunnelCounters,
+    offload: OffloadSettings,
     log: EventLog,
 ) -> Reception:
-    """Listen as ``profile`` says. Raises UdpBindError, StreamBindError, ConfigurationError."""
+    """Listen as ``profile`` says; what is sent carries our mark and goes round the tunnel of a client here.
+
+    Raises UdpBindError, StreamBindError, ConfigurationError, and UdpError if this kernel lacks an offload
+    that has to be there.
+    """
     literal = profile.server.ipv4 or profile.server.ipv6
     host = None if literal is None else str(literal)
     if profile.protocol is TransportProtocol.UDP:
-        return _datagram_reception(
-            BoundUdpListener.bind(host, profile.port), profile, registrar, sessions, clock, counters
-        )
-    codecs = _server_codecs(profile, log, clock)
-    return StreamReception(
-        listener=BoundStreamListener.bind(host, profile.port, codecs=codecs),
-        sessions=sessions,
+        allowed = allowed_offload(offload, log)
+        listener = BoundUdpListener.bind(host, profile.port, mark=FIREWALL_MARK, offload=allowed)
+        packets = _datagram_buffers(profile, allowed)
+        return _datagram_reception(listener, packets, registrar, sessions, clock, counters)
+    from tungo.streams import stream_reception  # noqa: PLC0415 - a UDP tunnel need not load TLS and WebSocket
+
+    return stream_reception(
+        host,
+        profile,
+        FIREWALL_MARK,
         registrar=registrar,
+        sessions=sessions,
         clock=clock,
         counters=counters,
         log=log,
@@ -101,7 +133,7 @@ def reception_of(
 
 def _datagram_reception(
     listener: BoundUdpListener,
-    profile: TransportProfile,
+    packets: Sequence[Packet],
     registrar: Registrar,
     sessions: SessionRepository,
     clock: Clock,
@@ -117,54 +149,12 @@ def _datagram_reception(
             clock=clock,
             counters=counters,
         ),
-        packets=_datagram_buffers(profile),
+        packets=packets,
         counters=counters,
     )
 
 
-def _datagram_buffers(profile: TransportProfile) -> list[DatagramBuffer]:
-    return DatagramBuffer.allocate(BATCH_SIZE, datagram_buffer_bytes(profile.interface_mtu_bytes))
-
-
-def _client_codecs(profile: TransportProfile) -> Codecs:
-    """The layers of a path, by the endpoint that is dialled.
-
-    With a domain configured the server is asked for by that name, and has to prove that name, also at an
-    address that stands beside it in the file.
-    """
-    tls = profile.tls
-    if profile.protocol is TransportProtocol.TCP:
-        return lambda _endpoint: ()
-    if profile.protocol is TransportProtocol.WS:
-        return lambda endpoint: (WebSocketClientCodec(profile.server.domain or endpoint.host, endpoint.port),)
-    trust = server_trust(ca_file=tls.ca_file, pinned_certificate=tls.pinned_certificate)
-
-    def codecs(endpoint: Endpoint) -> Sequence[Codec]:
-        host = profile.server.domain or endpoint.host
-        return (
-            TlsCodec.for_client(trust, tls.server_name or host),
-            WebSocketClientCodec(host, endpoint.port),
-        )
-
-    return codecs
-
-
-def _server_codecs(profile: TransportProfile, log: EventLog, clock: Clock) -> Codecs:
-    """The layers of a connection, by the other end of its socket."""
-    tls = profile.tls
-    context: ReloadingServerContext | None = None
-    if tls.certificate_file is not None and tls.key_file is not None:
-        context = ReloadingServerContext(tls.certificate_file, tls.key_file, log, clock)
-
-    def codecs(endpoint: Endpoint) -> Sequence[Codec]:
-        layers: list[Codec] = []
-        trusted = any(ip_address(endpoint.host) in network for network in profile.trusted_proxies)
-        if trusted:
-            layers.append(ProxyHeader())
-        if context is not None:
-            layers.append(TlsCodec.for_server(context.current()))
-        if profile.protocol is not TransportProtocol.TCP:
-            layers.append(WebSocketServerCodec(trusted=trusted))
-        return layers
-
-    return codecs
+def _datagram_buffers(profile: TransportProfile, offload: UdpOffload) -> list[DatagramBuffer]:
+    if offload.coalescing:
+        return DatagramBuffer.allocate(RUN_BUFFERS, RUN_BUFFER_BYTES)
+    return DatagramBuffer.allocate(DATAGRAM_BUFFERS, datagram_buffer_bytes(profile.interface_mtu_bytes))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from application.network.connection.egress import PeerEgress
 from domain.addressing.endpoint import Endpoint
 from domain.noise.primitives import Buffer
+from domain.session.runs import SealedRun, cut
 
 
 class RecordingEgress:
@@ -20,7 +21,13 @@ class RecordingEgress:
         self.has_room = True
         self.closed = False
 
+    def send_runs(self, runs: Sequence[SealedRun]) -> int:
+        return self._send([frame for run in runs for frame in cut(run)])
+
     def send_batch(self, frames: Sequence[Buffer]) -> int:
+        return self._send(frames)
+
+    def _send(self, frames: Sequence[Buffer]) -> int:
         if self.closed:
             return 0
         self.sent += [(self.endpoint, bytes(frame)) for frame in frames]

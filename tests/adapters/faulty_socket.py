@@ -23,9 +23,8 @@ class FaultySocket(socket.socket):
     """A real socket, of datagrams unless another ``kind`` is asked for, whose next calls can be made to fail.
 
     ``receive_faults``, ``send_faults``, ``connect_faults`` and ``accept_faults`` are consumed one per call:
-    an errno to fail with, or 0 to let the call through; when they are used up every call goes through. A run
-    of n datagrams consumes n of the ``receive_faults``, as if each had come by itself. ``runs_sent`` lists
-    the number of datagrams in each run that went through.
+    an errno to fail with, or 0 to let the call through; when they are used up every call goes through.
+    ``runs_sent`` lists the number of datagrams in each run that went through.
 
     Setting one of ``privileged_options`` fails with EPERM, as it does without capabilities; without
     ``offloads`` the options for runs fail with ENOPROTOOPT, as on a kernel that does not know them.
@@ -70,12 +69,7 @@ class FaultySocket(socket.socket):
         self, buffers: "Iterable[WriteableBuffer]", ancbufsize: int = 0, flags: int = 0, /
     ) -> "tuple[int, ReceivedControls, int, SocketAddress]":
         _raise_next(self.receive_faults)
-        size, controls, flags, address = super().recvmsg_into(buffers, ancbufsize, flags)
-        if controls:
-            segment = int.from_bytes(controls[0][2], sys.byteorder)
-            for _ in range(segment, size, segment):
-                assert not (self.receive_faults and self.receive_faults.popleft()), "a run fails as a whole"
-        return size, controls, flags, address
+        return super().recvmsg_into(buffers, ancbufsize, flags)
 
     def sendmsg(
         self,
@@ -88,7 +82,8 @@ class FaultySocket(socket.socket):
         _raise_next(self.send_faults)
         datagrams = list(buffers)
         sent = super().sendmsg(datagrams, ancdata, flags, address)
-        self.runs_sent.append(len(datagrams))
+        segment_bytes = int.from_bytes(bytes(next(iter(ancdata))[2]), sys.byteorder)
+        self.runs_sent.append(-(-sum(memoryview(datagram).nbytes for datagram in datagrams) // segment_bytes))
         return sent
 
     def send(self, data: "ReadableBuffer", flags: int = 0, /) -> int:

@@ -7,6 +7,7 @@ from application.network.connection.transport import ClientTransport
 from domain.addressing.endpoint import Endpoint
 from domain.noise.keys import EpochKeys, Role, SessionId
 from domain.session.datagram import DatagramSession
+from domain.session.plain_parcels import PlainParcels
 from tests.adapters.primitives import PlainPrimitives
 
 
@@ -32,10 +33,11 @@ class ScriptedHandshake:
         session_id = SessionId(bytes(32))
         return Established(
             transport=transport,
-            crypto=DatagramSession(PlainPrimitives(), Role.CLIENT, session_id, keys),
+            crypto=PlainParcels(DatagramSession(PlainPrimitives(), Role.CLIENT, session_id, keys)),
             session_id=session_id,
             keys=keys,
             rekey_v2=True,
+            aggregated=False,
         )
 
 

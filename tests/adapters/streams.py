@@ -22,7 +22,9 @@ from application.network.connection.transport import (
 from application.network.stream.listener import StreamBindError, StreamConnection, StreamListener
 from domain.addressing.endpoint import Endpoint
 from domain.noise.primitives import Buffer
-from domain.session.framing import FramingError, framed, split_frames
+from domain.session.aggregated_stream import LARGEST_AGGREGATED_BODY_BYTES
+from domain.session.framing import LARGEST_BODY_BYTES, FramingError, framed, split_frames
+from domain.session.runs import ReceivedRun, SealedRun
 from domain.settings.profile import TransportProfile
 
 SOFT_LIMIT_BYTES: Final = 256 << 10
@@ -99,6 +101,7 @@ class FakeStreamEnd:
         self.over: str | None = None
         self.closed = False
         self._leftover = b""  # the beginning of a frame, taken off the wire
+        self._largest_body_bytes = LARGEST_BODY_BYTES
         self._news_of_end: str | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._egress = FakeStreamEgress(self)
@@ -141,7 +144,7 @@ class FakeStreamEnd:
         data = self._leftover + self.inbox[:READ_BYTES]
         del self.inbox[:READ_BYTES]
         try:
-            frames, taken = split_frames(data)
+            frames, taken = split_frames(data, self._largest_body_bytes)
         except FramingError as exc:
             self.over = str(exc)
             raise TransportError(self.over) from exc
@@ -150,6 +153,9 @@ class FakeStreamEnd:
 
     def egress(self) -> "FakeStreamEgress":
         return self._egress
+
+    def take_long_frames(self) -> None:
+        self._largest_body_bytes = LARGEST_AGGREGATED_BODY_BYTES
 
     def cut(self) -> None:
         """Lose the connection at both ends, with everything on its way, as when the network breaks."""
@@ -207,6 +213,9 @@ class FakeStreamEgress:
     @property
     def has_room(self) -> bool:
         return self._end.has_room
+
+    def send_runs(self, runs: Sequence[SealedRun]) -> int:
+        return self.send_batch([frames for frames, _ in runs])
 
     def send_batch(self, frames: Sequence[Buffer]) -> int:
         if not frames or self._end.write(b"".join(frames)):
@@ -296,10 +305,13 @@ class FakeStreamTransport:
     def ingress(self) -> "FakeStreamTransport":
         return self
 
-    def read_frames(self) -> Sequence[Buffer]:
+    def read_runs(self) -> Sequence[ReceivedRun]:
         kept = tuple(self._kept)
         self._kept.clear()
-        return kept or self._read()
+        return [(frame, len(frame)) for frame in kept or self._read()]
+
+    def take_long_frames(self) -> None:
+        self.end.take_long_frames()
 
     def egress(self) -> FakeStreamEgress:
         return self.end.egress()

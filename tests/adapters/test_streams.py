@@ -7,6 +7,7 @@ import pytest
 from application.network.connection.transport import DialError, TransportError
 from domain.addressing.endpoint import Endpoint
 from domain.session.framing import framed
+from tests.adapters.runs import frames_from
 from tests.adapters.streams import (
     FakeStreamConnection,
     FakeStreamDialer,
@@ -35,18 +36,18 @@ def test_a_cut_loses_what_is_on_its_way_at_both_ends(network: FakeStreamNetwork)
     transport.egress().send_message(b"lost")
     connection.egress().send_message(b"lost")
     connection.cut()
-    for ingress in (transport, connection):
+    for read in (transport.read_runs, connection.read_frames):
         with pytest.raises(TransportError, match="the peer reset the connection"):
-            ingress.read_frames()
+            read()
 
 
 def test_a_stalled_end_reads_nothing_until_it_goes_on(network: FakeStreamNetwork) -> None:
     transport, connection = connected(network)
     transport.end.stalled = True
     connection.egress().send_batch([framed(b"1"), framed(b"2")])
-    assert list(transport.read_frames()) == []
+    assert list(frames_from(transport)) == []
     transport.end.stalled = False
-    assert list(transport.read_frames()) == [b"1", b"2"]
+    assert list(frames_from(transport)) == [b"1", b"2"]
 
 
 def test_raw_bytes_break_a_connection(network: FakeStreamNetwork) -> None:

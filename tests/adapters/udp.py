@@ -26,6 +26,7 @@ from application.network.udp.listener import UdpBindError, UdpClosedError, UdpEr
 from application.network.udp.packet import Packet, PacketFlags
 from domain.addressing.endpoint import Endpoint
 from domain.noise.primitives import Buffer
+from domain.session.runs import ReceivedRun, SealedRun, cut, one_by_one
 from domain.settings.profile import TransportProfile
 
 # What IPv4 can carry: 65535 - 20 - 8. A kernel answers a longer datagram with EMSGSIZE.
@@ -233,7 +234,7 @@ class FakeBatchIngress:
 
     def _fill(self, packet: Packet, datagram: bytes, source: Endpoint) -> None:
         room = len(packet.data)
-        packet.length = min(len(datagram), room)
+        packet.length = packet.segment_bytes = min(len(datagram), room)
         packet.data[: packet.length] = datagram[:room]
         packet.endpoint = source
         packet.flags = int(PacketFlags.TRUNCATED if len(datagram) > room else PacketFlags.NONE)
@@ -248,7 +249,13 @@ class FakeBatchEgress:
         self.full = False
         self.failure: UdpError | None = None  # raised by every call while it is set
 
+    def send_runs(self, runs: Sequence[SealedRun], endpoint: Endpoint) -> int:
+        return self._send([datagram for run in runs for datagram in cut(run)], endpoint)
+
     def send_batch(self, datagrams: Sequence[Buffer], endpoint: Endpoint) -> int:
+        return self._send(datagrams, endpoint)
+
+    def _send(self, datagrams: Sequence[Buffer], endpoint: Endpoint) -> int:
         if self._mailbox.closed:
             raise UdpClosedError(f"the UDP socket on {self._mailbox.endpoint} is closed")
         if self.failure is not None:
@@ -302,11 +309,14 @@ class FakeConnectedEgress:
     def has_room(self) -> bool:
         return True
 
-    def send_batch(self, frames: Sequence[Buffer]) -> int:
+    def send_runs(self, runs: Sequence[SealedRun]) -> int:
         try:
-            return self._egress.send_batch(frames, self._remote)
+            return self._egress.send_runs(runs, self._remote)
         except UdpError:
             return 0
+
+    def send_batch(self, frames: Sequence[Buffer]) -> int:
+        return self.send_runs(one_by_one(frames))
 
     def send_message(self, message: bytes) -> None:
         self.send_batch([message])
@@ -323,7 +333,7 @@ class FakeFrameIngress:
         self._batch = batch
         self._kept_failure: UdpError | None = None
 
-    def read_frames(self) -> Sequence[Buffer]:
+    def read_runs(self) -> Sequence[ReceivedRun]:
         if self._kept_failure is not None and not self._mailbox.closed:
             failure, self._kept_failure = self._kept_failure, None
             raise TransportError(str(failure))
@@ -339,7 +349,7 @@ class FakeFrameIngress:
             if taken is None:
                 break
             frames.append(taken[0])
-        return frames
+        return one_by_one(frames)
 
 
 class FakeClientTransport:
@@ -375,6 +385,9 @@ class FakeClientTransport:
 
     def ingress(self) -> FakeFrameIngress:
         return self._ingress
+
+    def take_long_frames(self) -> None:
+        """Nothing to do, as for every datagram path."""
 
     def egress(self) -> FakeConnectedEgress:
         return self._egress

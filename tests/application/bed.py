@@ -1,7 +1,6 @@
 """A server and its clients on a network in memory: real workers and sessions, no sockets, no event loop."""
 
 import asyncio
-from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from application.client.control import ClientControl
@@ -20,13 +19,12 @@ from domain.addressing.sources import AllowedSources
 from domain.addressing.tunnel import client_addresses
 from domain.noise.client import ClientHandshake
 from domain.noise.cookie import CookieJar
-from domain.noise.keys import EpochKeys, KeyPair, Role, SessionId
+from domain.noise.keys import EpochKeys, KeyPair, Role
 from domain.noise.message import Capability
 from domain.noise.server import Accepted, ServerHandshake
 from domain.rekey.client import ClientRekey
 from domain.rekey.rules import REKEY_INTERVAL_S, Carrier, RekeyVersion
 from domain.rekey.server import ServerRekey
-from domain.session.datagram import DatagramSession
 from domain.session.liveness import ClientLiveness
 from domain.settings.profile import ServerAddress, TransportProfile, TransportProtocol
 from infrastructure.cryptography.primitives import PycaPrimitives
@@ -38,6 +36,7 @@ from tests.adapters.entropy import SeededEntropy
 from tests.adapters.log import RememberingLog
 from tests.adapters.tun import FakeTunDevice
 from tests.adapters.udp import FakeClientTransport, FakeDialer, FakeNetwork
+from tungo.transports import session_crypto_of
 
 SERVER = Endpoint("192.0.2.1", 9090)
 BATCH = 8
@@ -53,6 +52,10 @@ PROFILE = TransportProfile(
 )
 PRIMITIVES = PycaPrimitives()
 CAPABILITIES = frozenset({Capability.REKEY_V2})
+
+
+def capabilities(*, aggregated: bool) -> frozenset[Capability]:
+    return CAPABILITIES | {Capability.AGGREGATION} if aggregated else CAPABILITIES
 
 
 def key_pair(number: int) -> KeyPair:
@@ -88,7 +91,9 @@ def ipv4_packet(source: str, destination: str, payload: bytes = b"payload") -> b
 class ServerEnd:
     """A server worker with a fake TUN device; ``peers`` have the keys of ``key_pair``."""
 
-    def __init__(self, network: FakeNetwork, clock: FakeClock, peers: list[Peer]) -> None:
+    def __init__(
+        self, network: FakeNetwork, clock: FakeClock, peers: list[Peer], *, aggregated: bool = False
+    ) -> None:
         self.clock = clock
         self.tun = FakeTunDevice()
         self.listener = network.listen(SERVER)
@@ -97,13 +102,17 @@ class ServerEnd:
         self.log = RememberingLog()
         entropy = SeededEntropy(7)
         self.handshake = ServerHandshake(
-            PRIMITIVES, SERVER_KEYS, AccessList(peers), CookieJar(bytes(32)), supported=CAPABILITIES
+            PRIMITIVES,
+            SERVER_KEYS,
+            AccessList(peers),
+            CookieJar(bytes(32)),
+            supported=capabilities(aggregated=aggregated),
         )
         registrar = Registrar(
             profile=PROFILE,
             handshake=self.handshake,
             sessions=self.sessions,
-            crypto_for=_datagrams(Role.SERVER),
+            crypto_for=session_crypto_of(PRIMITIVES, Role.SERVER, PROFILE),
             rekey_for=self._rekey_for,
             entropy=entropy,
             clock=clock,
@@ -152,7 +161,7 @@ class ServerEnd:
 
 
 class ClientEnd:
-    """Client ``client_id``: dials, shakes hands and forwards."""
+    """Client ``client_id``: dials, shakes hands and forwards; with ``aggregated`` in frames from then on."""
 
     def __init__(
         self,
@@ -161,9 +170,12 @@ class ClientEnd:
         client_id: int,
         host: str = "198.51.100.7",
         rekey_interval_s: float = REKEY_INTERVAL_S,
+        *,
+        aggregated: bool = False,
     ) -> None:
         self.clock = clock
         self.rekey_interval_s = rekey_interval_s
+        self.aggregated = aggregated
         self.client_id = client_id
         self.tun = FakeTunDevice()
         self.counters = TunnelCounters()
@@ -180,9 +192,12 @@ class ClientEnd:
         transport = await self.dialer.dial(SERVER)
         handshake = NoiseHandshake(
             machine=lambda: ClientHandshake(
-                PRIMITIVES, SERVER_KEYS.public, key_pair(self.client_id), CAPABILITIES
+                PRIMITIVES,
+                SERVER_KEYS.public,
+                key_pair(self.client_id),
+                capabilities(aggregated=self.aggregated),
             ),
-            crypto_for=_datagrams(Role.CLIENT),
+            crypto_for=session_crypto_of(PRIMITIVES, Role.CLIENT, PROFILE),
             clock=self.clock,
             entropy=self.entropy,
         )
@@ -236,13 +251,6 @@ class ClientEnd:
         self.drain()
 
 
-def _datagrams(role: Role) -> Callable[[SessionId, EpochKeys], DatagramSession]:
-    def crypto_for(session_id: SessionId, keys: EpochKeys) -> DatagramSession:
-        return DatagramSession(PRIMITIVES, role, session_id, keys)
-
-    return crypto_for
-
-
 class Bed:
     """One server and ``count`` connected clients, on a ``network`` of their own if none is given."""
 
@@ -253,13 +261,14 @@ class Bed:
         *,
         network: FakeNetwork | None = None,
         rekey_interval_s: float = REKEY_INTERVAL_S,
+        aggregated: bool = False,
     ) -> None:
         self.network = network or FakeNetwork(seed)
         self.clock = FakeClock()
         self.peers = [Peer(key_pair(n).public, n, f"client-{n}") for n in range(1, count + 1)]
-        self.server = ServerEnd(self.network, self.clock, self.peers)
+        self.server = ServerEnd(self.network, self.clock, self.peers, aggregated=aggregated)
         self.clients = [
-            ClientEnd(self.network, self.clock, n, rekey_interval_s=rekey_interval_s)
+            ClientEnd(self.network, self.clock, n, rekey_interval_s=rekey_interval_s, aggregated=aggregated)
             for n in range(1, count + 1)
         ]
         for client in self.clients:

@@ -23,14 +23,14 @@ from domain.rekey.client import ClientRekey
 from domain.rekey.rules import REKEY_INTERVAL_S, Carrier, RekeyVersion
 from domain.rekey.server import ServerRekey
 from domain.session.liveness import ClientLiveness
-from domain.session.stream import StreamSession
 from domain.settings.profile import TransportProtocol
 from tests.adapters.clock import FakeClock
 from tests.adapters.entropy import SeededEntropy
 from tests.adapters.log import RememberingLog
 from tests.adapters.streams import FakeStreamDialer, FakeStreamNetwork, FakeStreamTransport
 from tests.adapters.tun import FakeTunDevice
-from tests.application.bed import BATCH, CAPABILITIES, PRIMITIVES, PROFILE, SERVER_KEYS, key_pair
+from tests.application.bed import BATCH, PRIMITIVES, PROFILE, SERVER_KEYS, capabilities, key_pair
+from tungo.transports import session_crypto_of
 
 SERVER = Endpoint("192.0.2.1", 8080)
 TCP_PROFILE = replace(PROFILE, protocol=TransportProtocol.TCP, port=SERVER.port)
@@ -39,7 +39,9 @@ TCP_PROFILE = replace(PROFILE, protocol=TransportProtocol.TCP, port=SERVER.port)
 class StreamServerEnd:
     """A server worker behind one stream listener."""
 
-    def __init__(self, network: FakeStreamNetwork, clock: FakeClock, peers: list[Peer]) -> None:
+    def __init__(
+        self, network: FakeStreamNetwork, clock: FakeClock, peers: list[Peer], *, aggregated: bool = False
+    ) -> None:
         self.clock = clock
         self.tun = FakeTunDevice()
         self.listener = network.listen(SERVER)
@@ -48,7 +50,11 @@ class StreamServerEnd:
         self.log = RememberingLog()
         entropy = SeededEntropy(7)
         self.handshake = ServerHandshake(
-            PRIMITIVES, SERVER_KEYS, AccessList(peers), CookieJar(bytes(32)), supported=CAPABILITIES
+            PRIMITIVES,
+            SERVER_KEYS,
+            AccessList(peers),
+            CookieJar(bytes(32)),
+            supported=capabilities(aggregated=aggregated),
         )
         self.reception = StreamReception(
             listener=self.listener,
@@ -57,7 +63,7 @@ class StreamServerEnd:
                 profile=TCP_PROFILE,
                 handshake=self.handshake,
                 sessions=self.sessions,
-                crypto_for=lambda session_id, keys: StreamSession(PRIMITIVES, Role.SERVER, session_id, keys),
+                crypto_for=session_crypto_of(PRIMITIVES, Role.SERVER, TCP_PROFILE),
                 rekey_for=self._rekey_for,
                 entropy=entropy,
                 clock=clock,
@@ -108,7 +114,7 @@ class StreamServerEnd:
 
 
 class StreamClientEnd:
-    """Client ``client_id``: dials, shakes hands and forwards."""
+    """Client ``client_id``: dials, shakes hands and forwards; with ``aggregated`` in frames from then on."""
 
     def __init__(
         self,
@@ -116,9 +122,12 @@ class StreamClientEnd:
         clock: FakeClock,
         client_id: int,
         rekey_interval_s: float = REKEY_INTERVAL_S,
+        *,
+        aggregated: bool = False,
     ) -> None:
         self.clock = clock
         self.client_id = client_id
+        self.aggregated = aggregated
         self.rekey_interval_s = rekey_interval_s
         self.tun = FakeTunDevice()
         self.counters = TunnelCounters()
@@ -138,10 +147,10 @@ class StreamClientEnd:
                 PRIMITIVES,
                 SERVER_KEYS.public,
                 key_pair(self.client_id),
-                CAPABILITIES,
+                capabilities(aggregated=self.aggregated),
                 delivery=Delivery.STREAM,
             ),
-            crypto_for=lambda session_id, keys: StreamSession(PRIMITIVES, Role.CLIENT, session_id, keys),
+            crypto_for=session_crypto_of(PRIMITIVES, Role.CLIENT, TCP_PROFILE),
             clock=self.clock,
             entropy=self.entropy,
         )
@@ -198,13 +207,16 @@ class StreamClientEnd:
 class StreamBed:
     """One server and ``count`` connected clients."""
 
-    def __init__(self, count: int = 1, *, rekey_interval_s: float = REKEY_INTERVAL_S) -> None:
+    def __init__(
+        self, count: int = 1, *, rekey_interval_s: float = REKEY_INTERVAL_S, aggregated: bool = False
+    ) -> None:
         self.network = FakeStreamNetwork()
         self.clock = FakeClock()
         peers = [Peer(key_pair(n).public, n, f"client-{n}") for n in range(1, count + 1)]
-        self.server = StreamServerEnd(self.network, self.clock, peers)
+        self.server = StreamServerEnd(self.network, self.clock, peers, aggregated=aggregated)
         self.clients = [
-            StreamClientEnd(self.network, self.clock, n, rekey_interval_s) for n in range(1, count + 1)
+            StreamClientEnd(self.network, self.clock, n, rekey_interval_s, aggregated=aggregated)
+            for n in range(1, count + 1)
         ]
         for client in self.clients:
             self.connect(client)

@@ -17,6 +17,7 @@ from application.network.udp.listener import UdpListener
 from domain.addressing.endpoint import Endpoint
 from domain.noise.primitives import Buffer
 from domain.settings.profile import ServerAddress, TransportProfile, TransportProtocol
+from tests.adapters.runs import frames_from
 from tests.contracts.path_worlds import PATH_WORLDS, PathServer, PathWorld, ServerEnd, path_name
 from tests.contracts.udp_worlds import UDP_WORLDS, UdpWorld, contents, receive, world_name
 
@@ -57,7 +58,7 @@ def frames_of(world: PathWorld, transport: ClientTransport, count: int) -> list[
     """The next ``count`` frames that the ingress gives, copied; fewer if no more come."""
     frames: list[bytes] = []
     while len(frames) < count and world.await_arrival(transport.fileno()):
-        batch = transport.ingress().read_frames()
+        batch = frames_from(transport.ingress())
         if not batch:
             break
         frames += map(bytes, batch)
@@ -124,7 +125,7 @@ def test_what_follows_the_handshake_is_left_for_the_ingress(world: PathWorld) ->
         assert frames_of(world, transport, 2) == [b"frame 1", b"frame 2"]
         end.send_messages(b"frame 3")
         assert frames_of(world, transport, 1) == [b"frame 3"]
-        assert list(transport.ingress().read_frames()) == []
+        assert list(frames_from(transport.ingress())) == []
         transport.close()
 
     run(scenario())
@@ -220,7 +221,7 @@ def test_a_server_that_is_gone_is_noticed_by_the_data_plane(world: PathWorld) ->
         transport.egress().send_batch([world.wire(b"anybody?")])
         assert world.await_arrival(transport.fileno())
         with pytest.raises(TransportError) as failure:
-            transport.ingress().read_frames()
+            frames_from(transport.ingress())
         assert str(server.endpoint) in str(failure.value)
         transport.close()
 
@@ -240,7 +241,7 @@ def test_a_closed_path_neither_sends_nor_receives(world: PathWorld) -> None:
         with pytest.raises(TransportError):
             await transport.receive_message()
         with pytest.raises(TransportError):
-            transport.ingress().read_frames()
+            frames_from(transport.ingress())
         assert transport.egress().send_batch([b"late"]) == 0
 
     run(scenario())

@@ -41,7 +41,7 @@ def message(text: bytes) -> bytes:
 def packet(content: bytes, source: Endpoint) -> DatagramBuffer:
     filled = DatagramBuffer(1536)
     filled.data[: len(content)] = content
-    filled.length = len(content)
+    filled.length = filled.segment_bytes = len(content)
     filled.endpoint = source
     return filled
 

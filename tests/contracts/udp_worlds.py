@@ -16,6 +16,7 @@ from domain.addressing.endpoint import Endpoint
 from infrastructure.network.udp.buffers import DatagramBuffer
 from infrastructure.network.udp.client import UdpDialer
 from infrastructure.network.udp.listener import BoundUdpListener
+from infrastructure.network.udp.offload import ONE_BY_ONE, WHERE_POSSIBLE
 from tests.adapters.faulty_socket import FaultySocket
 from tests.adapters.udp import FakeDialer, FakeNetwork
 
@@ -87,7 +88,7 @@ class LoopbackWorld:
     """Real sockets on one loopback address, one datagram per system call."""
 
     host = "127.0.0.1"
-    offload = False
+    offload = ONE_BY_ONE
 
     def __init__(self) -> None:
         self._open = ExitStack()
@@ -139,13 +140,13 @@ class Loopback6World(LoopbackWorld):
 class OffloadedWorld(LoopbackWorld):
     """Runs of datagrams joined and segmented by the kernel."""
 
-    offload = True
+    offload = WHERE_POSSIBLE
 
 
 class Offloaded6World(Loopback6World):
     """The same over IPv6."""
 
-    offload = True
+    offload = WHERE_POSSIBLE
 
 
 def kernel_has_ipv6() -> bool:

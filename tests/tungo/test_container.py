@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+from contextlib import nullcontext
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from dependency_injector import containers, providers
 
 from application.client.connect import ClientTunnel
+from application.network.udp.listener import UdpBindError
 from application.server.datagrams import DatagramReception
 from application.server.reception import Reception
 from application.server.serve import Server
@@ -19,15 +21,22 @@ from domain.addressing.peers import Peer
 from domain.noise.keys import KeyPair
 from domain.settings.client import ClientSettings
 from domain.settings.defaults import default_server_settings
+from domain.settings.offload import OffloadMode, OffloadSettings
 from domain.settings.profile import ServerAddress, TransportProfile, TransportProtocol
 from domain.settings.server import ServerSettings
 from infrastructure.cryptography.primitives import PycaPrimitives
 from infrastructure.network.udp.buffers import DatagramBuffer
+from infrastructure.network.udp.client import UdpDialer
 from infrastructure.network.udp.egress import UdpPeerEgress
+from infrastructure.network.udp.listener import BoundUdpListener
+from infrastructure.network.udp.offload import ONE_BY_ONE, WHERE_POSSIBLE, UdpOffload
 from infrastructure.network.udp.registration import UdpRegistration
+from infrastructure.pal.tunnel.client.tun_manager import LinuxClientTunManager
+from infrastructure.pal.tunnel.server.tun_manager import ServerTunManager
 from tests.adapters.clock import FakeClock
 from tests.adapters.entropy import SeededEntropy
 from tests.adapters.log import RememberingLog
+from tests.adapters.network_changes import FakeNetworkSurroundings
 from tests.adapters.router import PollingRouter
 from tests.adapters.tun import FakeClientTunManager, FakeTunManager
 from tests.adapters.udp import FakeDialer, FakeNetwork
@@ -117,6 +126,33 @@ def test_everything_can_be_built_for_real() -> None:
     assert isinstance(ClientContainer(settings=client_settings()).tunnel(), ClientTunnel)
 
 
+@pytest.mark.parametrize(
+    ("mode", "of_sockets"), [(OffloadMode.OFF, ONE_BY_ONE), (OffloadMode.AUTO, WHERE_POSSIBLE)]
+)
+def test_what_a_file_says_of_offloads_reaches_sockets_and_interfaces(
+    mode: OffloadMode, of_sockets: UdpOffload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound_with: list[UdpOffload] = []
+
+    def bind(*_address: object, offload: UdpOffload, **_options: object) -> None:
+        bound_with.append(offload)
+        raise UdpBindError("that was all")
+
+    monkeypatch.setattr(BoundUdpListener, "bind", bind)
+    offload = OffloadSettings(tun_segmentation=mode, udp_segmentation=mode, udp_coalescing=mode)
+    client = ClientContainer(settings=replace(client_settings(), offload=offload))
+    dialer, client_manager = client.dialer_for()(client_settings().udp), client.tun_manager()
+    server = ServerContainer(settings=replace(server_settings(), offload=offload), path=Path("absent.json"))
+    server_manager = server.tun_manager_for()(server_settings().udp)
+    assert isinstance(dialer, UdpDialer)
+    assert isinstance(client_manager, LinuxClientTunManager)
+    assert isinstance(server_manager, ServerTunManager)
+    with pytest.raises(UdpBindError):
+        server.open_reception()(server_settings().udp)
+    assert [dialer._offload, *bound_with] == [of_sockets, of_sockets]
+    assert (client_manager._segmentation, server_manager._segmentation) == (mode, mode)
+
+
 @pytest.mark.parametrize("container", [ClientContainer, ServerContainer])
 def test_without_settings_nothing_is_built(container: type[containers.DeclarativeContainer]) -> None:
     made = container()
@@ -169,6 +205,7 @@ def test_a_client_and_a_server_on_fakes_find_each_other() -> None:
         server.router.override(providers.Object(PollingRouter(clock))),
         client.dialer_for.override(providers.Object(lambda _profile: FakeDialer(network, "198.51.100.7"))),
         client.tun_manager.override(providers.Object(client_tun)),
+        client.watch.override(providers.Object(lambda: nullcontext(FakeNetworkSurroundings()))),
         client.log.override(providers.Object(client_log)),
         client.entropy.override(providers.Object(SeededEntropy(2))),
         client.clock.override(providers.Object(clock)),

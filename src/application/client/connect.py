@@ -1,7 +1,8 @@
 """The client's life: connect, forward, reconnect, and use the best transport that works."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from itertools import takewhile
 from typing import NoReturn
 
@@ -10,7 +11,7 @@ from application.client.dialling import Dialling, first_that_works_again
 from application.client.option import Link, TransportOption
 from application.network.connection.handshake import HandshakeFailedError
 from application.network.connection.transport import DialForbiddenError, TransportError
-from application.network.routing.changes import NetworkChanges
+from application.network.routing.changes import NetworkChanges, WatchNetwork
 from application.network.routing.router import Router
 from application.network.routing.tun import ClientTunManager, TunDevice
 from application.network.routing.worker import ProbingWorker, SessionEndedError
@@ -28,7 +29,8 @@ class ClientTunnel:
     soon as a handshake over it succeeds, which is tried time and again from ``ascent_after_s`` on.
 
     When the network around the host changes, the session is tried at once and given up soon if it is
-    dead, and no pause between attempts is waited out. ``changes`` tells; None means that nobody watches.
+    dead; attempts to connect begin anew, and no pause between them is waited out. ``watch`` is how that is
+    noticed; without it, nobody watches.
 
     The TUN device and its routes come up after the first handshake and stay through every reconnect, so
     that traffic never falls back to the clear while the client runs. Another transport means other tunnel
@@ -45,7 +47,7 @@ class ClientTunnel:
         clock: Clock,
         entropy: Entropy,
         log: EventLog,
-        changes: NetworkChanges | None = None,
+        watch: WatchNetwork | None = None,
     ) -> None:
         self._diallings = [Dialling(option, log) for option in options]
         self._ascent_after_s = ascent_after_s
@@ -54,7 +56,8 @@ class ClientTunnel:
         self._clock = clock
         self._entropy = entropy
         self._log = log
-        self._changes: NetworkChanges = changes or _Unwatched()
+        self._watch: WatchNetwork = watch or _unwatched
+        self._changes: NetworkChanges = _Unchanging()
         self._backoff = ReconnectBackoff()
 
     async def run(self) -> NoReturn:
@@ -63,13 +66,16 @@ class ClientTunnel:
         Raises what trying again would not help against: TunError if the host cannot have the tunnel,
         DialForbiddenError if the process has not the rights.
         """
-        link = await self._connect(self._diallings)
-        try:
-            async with self._tun_manager.hold():
-                while True:
-                    link = await self._use_transport(link)
-        finally:
-            link.established.transport.close()
+        async with self._watch() as self._changes:
+            link = await self._connect(self._diallings, at_once=True)
+            try:
+                # From here on the resolver may be one that is reached through the tunnel alone.
+                await asyncio.gather(*[dialling.look_up() for dialling in self._diallings])
+                async with self._tun_manager.hold():
+                    while True:
+                        link = await self._use_transport(link)
+            finally:
+                link.established.transport.close()
 
     async def _use_transport(self, link: Link) -> Link:
         """Forward over the transport of ``link`` until there is a session over another one; returns that."""
@@ -99,8 +105,7 @@ class ClientTunnel:
             self._backoff = ReconnectBackoff()
         else:
             self._backoff.session_ended(self._clock.monotonic_s() - started_s)
-            await self._pause()
-        return await self._connect(self._worked_first(link.option))
+        return await self._connect(self._worked_first(link.option), at_once=network_changed)
 
     async def _forward_or_ascend(self, link: Link, tun: TunDevice) -> Link:
         """Forward until a better transport works. Raises SessionEndedError, TunClosedError."""
@@ -113,8 +118,7 @@ class ClientTunnel:
             await asyncio.wait((forwarding, ascending), return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             await _abandon(forwarding, ascending)
-            if not ascending.cancelled() and not ascending.exception():
-                ascending.result().established.transport.close()
+            _close_if_connected(ascending)
             raise
         await _abandon(forwarding, ascending)
         if ascending.cancelled():
@@ -139,7 +143,34 @@ class ClientTunnel:
             await self._changes.wait()
             worker.probe()
 
-    async def _connect(self, order: Sequence[Dialling]) -> Link:
+    async def _connect(self, order: Sequence[Dialling], *, at_once: bool) -> Link:
+        """A session over the first of ``order`` that gives one; the first attempt is ``at_once`` or after a
+        pause.
+
+        What was begun in another network is abandoned and begun anew: its questions went out by a way that
+        may be gone, from an address that may be gone.
+        """
+        while True:
+            attempting = asyncio.ensure_future(self._attempt_until_it_works(order, at_once=at_once))
+            changing = asyncio.ensure_future(self._changes.wait())
+            try:
+                await asyncio.wait((attempting, changing), return_when=asyncio.FIRST_COMPLETED)
+                has_changed = changing.done()
+                await _abandon(changing)
+                if not has_changed:
+                    return attempting.result()
+                await _abandon(attempting)
+            except BaseException:
+                await _abandon(attempting, changing)
+                _close_if_connected(attempting)
+                raise
+            _close_if_connected(attempting)
+            self._backoff = ReconnectBackoff()
+            at_once = True
+
+    async def _attempt_until_it_works(self, order: Sequence[Dialling], *, at_once: bool) -> Link:
+        if not at_once:
+            await self._pause()
         while True:
             for dialling in order:
                 try:
@@ -161,17 +192,17 @@ class ClientTunnel:
         return sorted(self._diallings, key=lambda dialling: dialling.option is not option)
 
     async def _pause(self) -> None:
-        """Wait until the next attempt is due, or until the network is another one and all may be well."""
+        """Wait until the next attempt is due."""
         jitter = int.from_bytes(self._entropy.random_bytes(2)) / 0x1_0000
-        try:
-            async with asyncio.timeout(self._backoff.next_delay_s(jitter)):
-                await self._changes.wait()
-        except TimeoutError:
-            return
-        self._backoff = ReconnectBackoff()
+        await asyncio.sleep(self._backoff.next_delay_s(jitter))
 
 
-class _Unwatched:
+@asynccontextmanager
+async def _unwatched() -> AsyncIterator[NetworkChanges]:
+    yield _Unchanging()
+
+
+class _Unchanging:
     """NetworkChanges that nobody sees."""
 
     async def wait(self) -> None:
@@ -179,7 +210,12 @@ class _Unwatched:
         await asyncio.get_running_loop().create_future()
 
 
-async def _abandon(*tasks: asyncio.Future[Link] | asyncio.Future[NoReturn]) -> None:
+async def _abandon(*tasks: asyncio.Future[Link] | asyncio.Future[NoReturn] | asyncio.Future[None]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _close_if_connected(ended: asyncio.Future[Link]) -> None:
+    if not ended.cancelled() and not ended.exception():
+        ended.result().established.transport.close()

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from application.network.connection.crypto import SessionCrypto
+from application.network.connection.crypto import ParcelCrypto
 from application.network.connection.egress import Egress
 from application.network.connection.rekeying import RekeyEndedError, carry_out
 from application.network.routing.worker import SessionEndedError
@@ -12,7 +12,7 @@ from domain.packets.service import PING, ServicePacketType, type_of_untrusted
 from domain.rekey.client import ClientRekey
 from domain.rekey.effects import Effect
 from domain.session.liveness import ClientLiveness, LivenessAction
-from domain.session.opened import OpenedBatch
+from domain.session.opened import OpenedParcels
 from domain.session.suspend import SuspendWatch
 
 # Ours: how soon after a resume the client notices it.
@@ -34,7 +34,7 @@ class ClientControl:
     def __init__(
         self,
         *,
-        crypto: SessionCrypto,
+        crypto: ParcelCrypto,
         egress: Egress,
         liveness: ClientLiveness,
         rekey: ClientRekey,
@@ -52,8 +52,8 @@ class ClientControl:
         self._next_suspend_check_s = now_s + SUSPEND_CHECK_S
         self._is_probing = False
 
-    def observe(self, opened: OpenedBatch) -> None:
-        """Take note of an opened batch, whose service packets are dealt with here."""
+    def observe(self, opened: OpenedParcels) -> None:
+        """Take note of what was opened, whose service packets are dealt with here."""
         if opened.highest_epoch is None:
             return
         now_s = self._clock.monotonic_s()
@@ -63,6 +63,9 @@ class ClientControl:
         for epoch, plaintext in opened.service:
             if type_of_untrusted(plaintext) not in _KEEPALIVE:
                 self._carry_out(self._rekey.receive(epoch, plaintext, now_s))
+        report = self._crypto.loss_report(now_s)
+        if report is not None:
+            self._egress.send_batch(self._crypto.seal([report]))
 
     def probe(self) -> None:
         """The network has changed: ask the server at once, and end the session soon if nothing is heard."""

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 
 from application.client.control import ClientControl
-from application.network.connection.crypto import SessionCrypto
+from application.network.connection.crypto import ParcelCrypto
 from application.network.connection.egress import Egress
+from application.network.connection.sending import send_parcels
 from application.network.connection.transport import ClientTransport, TransportError
 from application.network.routing.counters import TunnelCounters
 from application.network.routing.tun import TunDevice
 from application.network.routing.worker import BATCHES_PER_WAKEUP, ProbingWorker, SessionEndedError
 from domain.addressing.sources import AllowedSources
-from domain.noise.primitives import Buffer
+from domain.packets.parcel import Parcel
 from domain.session.nonce import SessionError
+from domain.session.runs import ReceivedRun
 
 
 class ClientWorker:
@@ -25,7 +27,7 @@ class ClientWorker:
         *,
         tun: TunDevice,
         transport: ClientTransport,
-        crypto: SessionCrypto,
+        crypto: ParcelCrypto,
         control: ClientControl,
         sources: AllowedSources,
         batch_size: int,
@@ -53,22 +55,22 @@ class ClientWorker:
         """See Worker."""
         limit = self._batch_size
         for _ in range(BATCHES_PER_WAKEUP):
-            packets = self._tun.read_batch(limit)
-            if packets:
-                self._forward_out(packets)
-            if len(packets) < limit:
+            parcels = self._tun.read_parcels(limit)
+            if parcels:
+                self._forward_out(parcels)
+            if len(parcels) < limit:
                 return
 
     def handle_transport(self) -> None:
         """See Worker."""
         for _ in range(BATCHES_PER_WAKEUP):
             try:
-                frames = self._ingress.read_frames()
+                runs = self._ingress.read_runs()
             except TransportError as error:
                 raise SessionEndedError(str(error)) from error
-            if not frames:
+            if not runs:
                 return
-            self._forward_in(frames)
+            self._forward_in(runs)
 
     def handle_timer(self) -> None:
         """See Worker."""
@@ -82,35 +84,30 @@ class ClientWorker:
         """See Worker."""
         return self._control.next_deadline_s()
 
-    def _forward_out(self, packets: list[bytes]) -> None:
+    def _forward_out(self, parcels: list[Parcel]) -> None:
         counters = self._counters
-        if not self._egress.has_room:
-            # Before sealing: a sealed frame of a stream cannot be left out any more.
-            counters.dropped_no_room += len(packets)
-            return
-        admitted = self._sources.admitted(packets)
-        counters.dropped_source += len(packets) - len(admitted)
-        counters.packets_out += len(admitted)
-        counters.bytes_out += sum(map(len, admitted))
+        admitted = self._sources.admitted(parcels)
+        counters.dropped_source += len(parcels) - len(admitted)
         if admitted:
-            self._egress.send_batch(self._crypto.seal(admitted))
+            send_parcels(admitted, self._crypto, self._egress, counters)
 
-    def _forward_in(self, frames: Sequence[Buffer]) -> None:
+    def _forward_in(self, runs: Sequence[ReceivedRun]) -> None:
         counters = self._counters
-        packets: list[bytes] = []
+        parcels: list[Parcel] = []
         try:
-            while frames:
-                opened = self._crypto.open(frames)
-                counters.dropped_unauthentic += opened.consumed - opened.authenticated
+            while runs:
+                opened = self._crypto.open_parcels(runs)
+                counters.dropped_unauthentic += opened.dropped
+                counters.dropped_malformed += opened.malformed
                 self._control.observe(opened)
-                packets += opened.packets
-                frames = frames[opened.consumed :]
+                parcels += opened.parcels
+                runs = runs[opened.consumed :]
         except SessionError as error:
             raise SessionEndedError(str(error)) from error
-        if packets:
-            counters.packets_in += len(packets)
-            counters.bytes_in += sum(map(len, packets))
-            self._tun.write_batch(packets)
+        if parcels:
+            counters.packets_in += len(parcels)
+            counters.bytes_in += sum([len(packet) for packet, _, _ in parcels])
+            self._tun.write_parcels(parcels)
 
 
 _: type[ProbingWorker] = ClientWorker

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from math import isfinite
 
-from application.network.connection.crypto import SessionCrypto
+from application.network.connection.crypto import ParcelCrypto
 from application.network.connection.handshake import Established, Handshake, HandshakeFailedError
 from application.network.connection.transport import ClientTransport
 from application.runtime.clock import Clock
@@ -18,14 +18,15 @@ from domain.noise.keys import EpochKeys, SessionId
 class NoiseHandshake:
     """Drives one ``ClientHandshake`` machine per path until it has a session.
 
-    ``machine`` makes one for the path's kind of delivery.
+    ``machine`` makes one for the path's kind of delivery, ``crypto_for`` the session's frames, aggregated
+    ones if so agreed.
     """
 
     def __init__(
         self,
         *,
         machine: Callable[[], ClientHandshake],
-        crypto_for: Callable[[SessionId, EpochKeys], SessionCrypto],
+        crypto_for: Callable[[SessionId, EpochKeys, bool], ParcelCrypto],
         clock: Clock,
         entropy: Entropy,
     ) -> None:
@@ -40,12 +41,15 @@ class NoiseHandshake:
             result = await self._exchange(transport)
         except HandshakeError as error:
             raise HandshakeFailedError(f"{transport.remote_endpoint}: {error}") from error
+        if result.aggregated:
+            transport.take_long_frames()
         return Established(
             transport=transport,
-            crypto=self._crypto_for(result.session_id, result.keys),
+            crypto=self._crypto_for(result.session_id, result.keys, result.aggregated),
             session_id=result.session_id,
             keys=result.keys,
             rekey_v2=result.rekey_v2,
+            aggregated=result.aggregated,
         )
 
     async def _exchange(self, transport: ClientTransport) -> HandshakeResult:

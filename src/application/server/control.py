@@ -8,11 +8,13 @@ from application.server.sessions import PeerSession
 from domain.packets.service import PONG, ServicePacketType, type_of_untrusted
 from domain.rekey.effects import Effect
 from domain.session.identifiers import Epoch
-from domain.session.opened import OpenedBatch
+from domain.session.opened import OpenedParcels
 
 
-def attend(session: PeerSession, opened: OpenedBatch, highest_epoch: Epoch, entropy: Entropy) -> None:
-    """Advance the session's rekey, and answer the service packets of an opened batch in order.
+def attend(
+    session: PeerSession, opened: OpenedParcels, highest_epoch: Epoch, now_s: float, entropy: Entropy
+) -> None:
+    """Advance the session's rekey, answer the service packets in order, and report losses when that is due.
 
     Unknown and unexpected types are consumed without an answer (protocol specification 4.1).
     """
@@ -25,6 +27,9 @@ def attend(session: PeerSession, opened: OpenedBatch, highest_epoch: Epoch, entr
                 pass  # an answer to nothing: servers do not ping
             case _:
                 _carry_out(session, session.rekey.receive(epoch, plaintext, entropy.random_bytes))
+    report = session.crypto.loss_report(now_s)
+    if report is not None:
+        session.egress.send_batch(session.crypto.seal([report]))
 
 
 def _carry_out(session: PeerSession, effects: list[Effect]) -> None:

@@ -23,7 +23,8 @@ _ROUTE_ID: Final = struct.Struct(f"{ROUTE_ID_BYTES}s")
 class DatagramReception:
     """Sorts datagrams by session, one dictionary look-up per session and batch.
 
-    ``packets`` are the receive buffers, one batch of them.
+    ``packets`` are the receive buffers, one batch of them. A run goes where its first datagram belongs: one
+    sender's port is one session's, and what is not, the session refuses.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class DatagramReception:
             else:
                 yield Arrival(
                     session,
-                    [packet.view[: packet.length] for packet in group],
+                    [(packet.view[: packet.length], packet.segment_bytes) for packet in group],
                     [packet.endpoint for packet in group],
                 )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from application.network.connection.sending import send_parcels
 from application.network.routing.counters import TunnelCounters
 from application.network.routing.tun import TunDevice
 from application.network.routing.worker import BATCHES_PER_WAKEUP, Worker
@@ -11,12 +12,13 @@ from application.runtime.log import EventLog
 from application.server.control import attend
 from application.server.reception import Arrival, Reception
 from application.server.sessions import PeerSession, SessionRepository
+from domain.addressing.destinations import by_destination
 from domain.addressing.endpoint import Endpoint
-from domain.noise.primitives import Buffer
-from domain.packets.ip import by_destination
+from domain.packets.parcel import Parcel
 from domain.session.liveness import SERVER_REAPER_PERIOD_S
 from domain.session.nonce import SessionError
-from domain.session.opened import OpenedBatch
+from domain.session.opened import OpenedParcels
+from domain.session.runs import ReceivedRun
 
 
 class ServerWorker:
@@ -45,6 +47,7 @@ class ServerWorker:
         self._entropy = entropy
         self._counters = counters
         self._log = log
+        self._super_packets = False  # what the device hands out
         self._next_reap_s = clock.monotonic_s() + SERVER_REAPER_PERIOD_S
 
     def tun_fileno(self) -> int:
@@ -59,22 +62,27 @@ class ServerWorker:
         """See Worker."""
         limit = self._batch_size
         for _ in range(BATCHES_PER_WAKEUP):
-            packets = self._tun.read_batch(limit)
-            if packets:
-                self._forward_out(packets)
-            if len(packets) < limit:
+            parcels = self._tun.read_parcels(limit)
+            if parcels:
+                self._forward_out(parcels)
+            if len(parcels) < limit:
                 return
 
     def handle_transport(self) -> None:
         """See Worker."""
-        admitted: list[bytes] = []
+        admitted: list[Parcel] = []
         now_s = self._clock.monotonic_s()
         for arrival in self._reception.receive():
             admitted += self._receive(arrival, now_s)
         if admitted:
             self._counters.packets_in += len(admitted)
-            self._counters.bytes_in += sum(map(len, admitted))
-            self._tun.write_batch(admitted)
+            self._counters.bytes_in += sum([len(packet) for packet, _, _ in admitted])
+            self._tun.write_parcels(admitted)
+        # For peers that take packets alone, the kernel is better at cutting them.
+        wanted = self._sessions.some_take_super_packets
+        if wanted is not self._super_packets:
+            self._super_packets = wanted
+            self._tun.hand_out_super_packets(wanted=wanted)
 
     def handle_timer(self) -> None:
         """See Worker."""
@@ -92,36 +100,29 @@ class ServerWorker:
         """See Worker."""
         return min(self._next_reap_s, self._reception.next_deadline_s())
 
-    def _forward_out(self, packets: list[bytes]) -> None:
+    def _forward_out(self, parcels: list[Parcel]) -> None:
         counters = self._counters
-        undeliverable = len(packets)
-        for destination, group in by_destination(packets).items():
+        undeliverable = len(parcels)
+        for destination, group in by_destination(parcels).items():
             session = self._sessions.find_by_tunnel_address(destination)
             if session is None:
                 continue
-            if not session.egress.has_room:
-                # Before sealing: a sealed frame of a stream cannot be left out any more.
-                counters.dropped_no_room += len(group)
-                undeliverable -= len(group)
-                continue
             try:
-                session.egress.send_batch(session.crypto.seal(group))
+                send_parcels(group, session.crypto, session.egress, counters)
             except SessionError as error:
                 self._give_up(session, error)
                 continue
             undeliverable -= len(group)
-            counters.packets_out += len(group)
-            counters.bytes_out += sum(map(len, group))
         counters.dropped_no_peer += undeliverable
 
-    def _receive(self, arrival: Arrival, now_s: float) -> list[bytes]:
-        session, frames, sources = arrival
-        admitted: list[bytes] = []
+    def _receive(self, arrival: Arrival, now_s: float) -> list[Parcel]:
+        session, runs, sources = arrival
+        admitted: list[Parcel] = []
         try:
-            while frames:
-                opened = self._open(session, frames, sources, now_s)
-                admitted += self._admitted(session, opened.packets)
-                frames = frames[opened.consumed :]
+            while runs:
+                opened = self._open(session, runs, sources, now_s)
+                admitted += self._admitted(session, opened.parcels)
+                runs = runs[opened.consumed :]
         except SessionError as error:
             self._give_up(session, error)
         return admitted
@@ -132,10 +133,11 @@ class ServerWorker:
         self._log.warning("session failed", client_id=session.peer.client_id, reason=str(error))
 
     def _open(
-        self, session: PeerSession, frames: Sequence[Buffer], sources: Sequence[Endpoint], now_s: float
-    ) -> OpenedBatch:
-        opened = session.crypto.open(frames)
-        self._counters.dropped_unauthentic += opened.consumed - opened.authenticated
+        self, session: PeerSession, runs: Sequence[ReceivedRun], sources: Sequence[Endpoint], now_s: float
+    ) -> OpenedParcels:
+        opened = session.crypto.open_parcels(runs)
+        self._counters.dropped_unauthentic += opened.dropped
+        self._counters.dropped_malformed += opened.malformed
         if opened.highest_epoch is None:
             return opened
         session.last_authenticated_s = now_s
@@ -143,12 +145,12 @@ class ServerWorker:
             self._prove(session)
         if opened.newest >= 0:
             self._roam(session, sources[opened.newest])
-        attend(session, opened, opened.highest_epoch, self._entropy)
+        attend(session, opened, opened.highest_epoch, now_s, self._entropy)
         return opened
 
-    def _admitted(self, session: PeerSession, packets: Sequence[bytes]) -> list[bytes]:
-        admitted = session.sources.admitted(packets)
-        self._counters.dropped_source += len(packets) - len(admitted)
+    def _admitted(self, session: PeerSession, parcels: Sequence[Parcel]) -> list[Parcel]:
+        admitted = session.sources.admitted(parcels)
+        self._counters.dropped_source += len(parcels) - len(admitted)
         return admitted
 
     def _prove(self, session: PeerSession) -> None:

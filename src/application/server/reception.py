@@ -7,16 +7,16 @@ from application.network.routing.tun import TunDevice
 from application.network.routing.worker import Worker
 from application.server.sessions import PeerSession
 from domain.addressing.endpoint import Endpoint
-from domain.noise.primitives import Buffer
+from domain.session.runs import ReceivedRun
 
 
 class Arrival(NamedTuple):
     """Frames of one session, not authenticated yet, in order of arrival."""
 
     session: PeerSession
-    frames: Sequence[Buffer]
+    runs: Sequence[ReceivedRun]
     sources: Sequence[Endpoint]
-    """Where each of the frames came from; empty for a stream, which has one end for all its life."""
+    """Where each of the runs came from; empty for a stream, which has one end for all its life."""
 
 
 class Reception(Protocol):
@@ -36,7 +36,7 @@ class Reception(Protocol):
         ...
 
     def receive(self) -> Iterator[Arrival]:
-        """What has come. An arrival's frames are valid until the next one is taken: use them at once.
+        """What has come. An arrival's runs are valid until the next one is taken: use them at once.
 
         Raises UdpError or TransportError if the listener itself has failed; what one peer does raises
         nothing.

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from enum import Enum, auto
 
-from application.network.connection.crypto import SessionCrypto
+from application.network.connection.crypto import ParcelCrypto
 from application.network.connection.egress import PeerEgress
 from application.network.routing.counters import TunnelCounters
 from application.runtime.clock import Clock
@@ -13,7 +13,7 @@ from domain.addressing.tunnel import AddressingError, client_addresses
 from domain.noise.keys import EpochKeys, SessionId
 from domain.noise.server import Accepted, Challenge, HandshakeRejectedError, ServerHandshake
 from domain.rekey.server import ServerRekey
-from domain.session.identifiers import route_id_of
+from domain.session.identifiers import aggregated_route_id_of, route_id_of
 from domain.settings.profile import TransportProfile
 
 
@@ -27,8 +27,8 @@ class Verdict(Enum):
 class Registrar:
     """Answers handshakes of one listener and registers who is allowed in.
 
-    ``crypto_for`` makes the session's frames and ``rekey_for`` its rekey machine, both for the listener's
-    kind of transport.
+    ``crypto_for`` makes the session's frames, aggregated ones if so agreed, and ``rekey_for`` its rekey
+    machine, both for the listener's kind of transport.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Registrar:
         profile: TransportProfile,
         handshake: ServerHandshake,
         sessions: SessionRepository,
-        crypto_for: Callable[[SessionId, EpochKeys], SessionCrypto],
+        crypto_for: Callable[[SessionId, EpochKeys, bool], ParcelCrypto],
         rekey_for: Callable[[Accepted], ServerRekey],
         entropy: Entropy,
         clock: Clock,
@@ -88,8 +88,9 @@ class Registrar:
         session = PeerSession(
             peer=peer,
             route_id=route_id_of(accepted.session_id),
+            frames_route_id=aggregated_route_id_of(accepted.session_id) if accepted.aggregated else None,
             addresses=addresses,
-            crypto=self._crypto_for(accepted.session_id, accepted.keys),
+            crypto=self._crypto_for(accepted.session_id, accepted.keys, accepted.aggregated),
             egress=egress,
             rekey=self._rekey_for(accepted),
             now_s=now_s,

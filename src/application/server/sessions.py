@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from application.network.connection.crypto import SessionCrypto
+from application.network.connection.crypto import ParcelCrypto
 from application.network.connection.egress import Egress, PeerEgress
 from domain.addressing.peers import Peer
 from domain.addressing.sources import AllowedSources
@@ -21,6 +21,7 @@ MAX_WAITING_PER_PEER: Final = 16
 class PeerSession:
     """A peer's session on this server.
 
+    ``frames_route_id`` is that of aggregated frames, None for a peer that knows none.
     ``last_authenticated_s`` is on the monotonic clock; it starts with the registration. ``proven`` says that
     something authentic has come in the session, so that the other end is known to hold the private key.
     """
@@ -29,6 +30,7 @@ class PeerSession:
         "addresses",
         "crypto",
         "egress",
+        "frames_route_id",
         "last_authenticated_s",
         "peer",
         "proven",
@@ -42,14 +44,16 @@ class PeerSession:
         *,
         peer: Peer,
         route_id: RouteId,
+        frames_route_id: RouteId | None = None,
         addresses: TunnelAddresses,
-        crypto: SessionCrypto,
+        crypto: ParcelCrypto,
         egress: PeerEgress,
         rekey: ServerRekey,
         now_s: float,
     ) -> None:
         self.peer = peer
         self.route_id = route_id
+        self.frames_route_id = frames_route_id
         self.addresses = addresses
         self.crypto = crypto
         self.egress = egress
@@ -78,15 +82,21 @@ class SessionRepository:
         self._by_egress: dict[Egress, PeerSession] = {}
         self._by_address: dict[bytes, PeerSession] = {}
         self._by_key: dict[bytes, list[PeerSession]] = {}
+        self._taking_super_packets = 0
+
+    @property
+    def some_take_super_packets(self) -> bool:
+        """Whether there is a session whose peer takes super-packets whole."""
+        return self._taking_super_packets > 0
 
     def __len__(self) -> int:
-        return len(self._by_route)
+        return len(self._by_egress)
 
     def __iter__(self) -> Iterator[PeerSession]:
-        return iter(list(self._by_route.values()))
+        return iter(list(self._by_egress.values()))
 
     def find_by_route_id(self, route_id: bytes) -> PeerSession | None:
-        """The session that datagrams with this route id belong to, proven or not."""
+        """The session that datagrams with this route id, of either kind, belong to, proven or not."""
         return self._by_route.get(route_id)
 
     def find_by_egress(self, egress: Egress) -> PeerSession | None:
@@ -107,8 +117,10 @@ class SessionRepository:
         if len(waiting) >= MAX_WAITING_PER_PEER:
             self.remove(waiting[0])
         self._by_key.setdefault(session.peer.public_key, []).append(session)
-        self._by_route[session.route_id] = session
+        for route_id in _route_ids(session):
+            self._by_route[route_id] = session
         self._by_egress[session.egress] = session
+        self._taking_super_packets += session.frames_route_id is not None
         if all(raw not in self._by_address for raw in _raw_addresses(session)):
             self._take_addresses(session)
 
@@ -139,9 +151,11 @@ class SessionRepository:
         siblings.remove(session)
         if not siblings:
             del self._by_key[session.peer.public_key]
-        if self._by_route.get(session.route_id) is session:
-            del self._by_route[session.route_id]
+        for route_id in _route_ids(session):
+            if self._by_route.get(route_id) is session:
+                del self._by_route[route_id]
         del self._by_egress[session.egress]
+        self._taking_super_packets -= session.frames_route_id is not None
         for raw in _raw_addresses(session):
             if self._by_address.get(raw) is session:
                 del self._by_address[raw]
@@ -149,7 +163,7 @@ class SessionRepository:
 
     def expire(self, now_s: float) -> list[PeerSession]:
         """Remove and return the sessions that have been silent for too long (specification 2.7)."""
-        expired = [s for s in self._by_route.values() if is_idle(s.last_authenticated_s, now_s)]
+        expired = [s for s in self._by_egress.values() if is_idle(s.last_authenticated_s, now_s)]
         for session in expired:
             self.remove(session)
         return expired
@@ -157,6 +171,12 @@ class SessionRepository:
     def _take_addresses(self, session: PeerSession) -> None:
         for raw in _raw_addresses(session):
             self._by_address[raw] = session
+
+
+def _route_ids(session: PeerSession) -> list[RouteId]:
+    if session.frames_route_id is None:
+        return [session.route_id]
+    return [session.route_id, session.frames_route_id]
 
 
 def _raw_addresses(session: PeerSession) -> list[bytes]:

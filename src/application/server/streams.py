@@ -97,7 +97,7 @@ class StreamReception:
                 continue
             if session is not None:
                 if frames:
-                    yield Arrival(session, frames, ())
+                    yield Arrival(session, [(frame, len(frame)) for frame in frames], ())
             elif frames:
                 self._listen_to(connection, frames)
         self._work()
@@ -165,6 +165,8 @@ class StreamReception:
         outcome = self._registrar.register(message, connection.egress())
         if isinstance(outcome, PeerSession):
             self._forget(connection)
+            if outcome.frames_route_id is not None:
+                connection.take_long_frames()
         elif outcome is Verdict.REFUSED:
             self._end(connection, "the handshake was refused")
         elif stranger.challenged:

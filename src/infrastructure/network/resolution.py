@@ -10,6 +10,7 @@ All of them are tried, each with a head start over the next, so the order is the
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple, TypeAlias
 
 from application.network.connection.transport import ResolutionError
@@ -21,6 +22,10 @@ from infrastructure.network.names import look_up
 # Ours: beside a literal there is always something to dial, and a dead resolver must not use up the time for
 # it.
 LOOKUP_BESIDE_LITERAL_S: Final = 1.0
+
+# Ours: how much longer than the one family the other may take. Some resolvers never answer a question for
+# IPv6 addresses; those that do answer both within moments of each other (RFC 8305 section 3 waits for 50 ms).
+OTHER_FAMILY_S: Final = 0.25
 
 # The addresses of a name in one family (AF_INET or AF_INET6); may be empty. Raises ResolutionError.
 NameLookup: TypeAlias = Callable[[str, int, int], Awaitable[Sequence[Endpoint]]]
@@ -38,8 +43,8 @@ class _Candidates(NamedTuple):
 async def resolve(profile: TransportProfile, *, lookup: NameLookup = look_up) -> list[Endpoint]:
     """The server's endpoints in order of preference, never empty.
 
-    With a literal the name gets LOOKUP_BESIDE_LITERAL_S, and its failure does not matter. Raises
-    ResolutionError.
+    With a literal the name gets LOOKUP_BESIDE_LITERAL_S, and its failure does not matter. As soon as one
+    family of a name has an address, the other gets OTHER_FAMILY_S. Raises ResolutionError.
     """
     server = profile.server
     candidates = _literals(server, _port(profile))
@@ -78,25 +83,23 @@ def _literals(server: ServerAddress, port: int) -> _Candidates:
 
 async def _with_name(literals: _Candidates, name: str, port: int, lookup: NameLookup) -> _Candidates:
     reasons: list[str] = []
+    found: dict[int, Sequence[Endpoint]] = {}
+    has_literal = bool(literals.ipv4 or literals.ipv6)
+    limit = asyncio.timeout(LOOKUP_BESIDE_LITERAL_S if has_literal else None)
 
-    async def ask(family: int) -> Sequence[Endpoint]:
+    async def ask(family: int) -> None:
         try:
-            return await lookup(name, port, family)
+            found[family] = await lookup(name, port, family)
         except ResolutionError as exc:
             reasons.append(str(exc))
-            return ()
+        if found.get(family) and limit.when() is None:
+            limit.reschedule(asyncio.get_running_loop().time() + OTHER_FAMILY_S)
 
-    has_literal = bool(literals.ipv4 or literals.ipv6)
-    try:
-        async with (
-            asyncio.timeout(LOOKUP_BESIDE_LITERAL_S if has_literal else None),
-            asyncio.TaskGroup() as lookups,
-        ):
-            a = lookups.create_task(ask(socket.AF_INET))
-            aaaa = lookups.create_task(ask(socket.AF_INET6))
-    except TimeoutError:
-        return literals  # they are enough to go on with
-    if not (has_literal or a.result() or aaaa.result()):
+    with suppress(TimeoutError):  # what there is by then is enough to go on with
+        async with limit, asyncio.TaskGroup() as lookups:
+            lookups.create_task(ask(socket.AF_INET))
+            lookups.create_task(ask(socket.AF_INET6))
+    if not (has_literal or any(found.values())):
         why = "; ".join(dict.fromkeys(reasons)) or "it has no address"
         raise ResolutionError(f"cannot resolve {name!r}: {why}")
-    return literals._replace(a=a.result(), aaaa=aaaa.result())
+    return literals._replace(a=found.get(socket.AF_INET, ()), aaaa=found.get(socket.AF_INET6, ()))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Network
@@ -91,6 +92,16 @@ class ForgetfulDialer(FakeDialer):
         return await super().resolve(profile)
 
 
+class TellingDialer(FakeDialer):
+    """Says in ``transcript`` what it is asked."""
+
+    transcript: list[str]
+
+    async def resolve(self, profile: TransportProfile) -> list[Endpoint]:
+        self.transcript.append(f"look up for {profile.protocol.value}")
+        return await super().resolve(profile)
+
+
 class LateDialer(FakeDialer):
     """Its resolver comes to life after the first question."""
 
@@ -101,6 +112,20 @@ class LateDialer(FakeDialer):
             self.asked = True
             raise ResolutionError("cannot resolve")
         return await super().resolve(profile)
+
+
+class UnsteadyHandshake(ScriptedHandshake):
+    """While the first one is on its last step, the network becomes another one."""
+
+    def __init__(self, surroundings: FakeNetworkSurroundings) -> None:
+        super().__init__({SERVER: 0.0})
+        self._surroundings = surroundings
+
+    async def establish(self, transport: ClientTransport) -> Established:
+        established = await super().establish(transport)
+        if len(self.established) == 1:
+            self._surroundings.become("dev wlan0")
+        return established
 
 
 class Life:
@@ -130,7 +155,7 @@ class Life:
             clock=FakeClock(),
             entropy=SeededEntropy(),
             log=self.log,
-            changes=self.surroundings,
+            watch=lambda: nullcontext(self.surroundings),
         )
 
     def run(self, endings: int = 0, *, fallback: bool = False) -> PipeWorkers:
@@ -208,6 +233,14 @@ def test_a_resolver_that_dies_with_the_tunnel_does_not_keep_it_down() -> None:
     life.profile = replace(PROFILE, server=ServerAddress(domain="vpn.example.org"))
     life.network.names = {"vpn.example.org": [SERVER]}
     assert len(life.run(endings=1).transports) == 2
+
+
+def test_all_names_are_looked_up_before_the_tunnel_is_the_only_way_to_a_resolver() -> None:
+    life = Life(TellingDialer)
+    assert isinstance(life.dialer, TellingDialer)
+    life.dialer.transcript = life.tun_manager.transcript
+    life.run(fallback=True)
+    assert life.tun_manager.transcript[:3] == ["look up for UDP", "look up for TCP", "hold"]
 
 
 def test_without_any_address_the_client_says_so_and_tries_again() -> None:
@@ -346,6 +379,50 @@ def test_a_change_of_the_network_ends_the_pause_between_attempts() -> None:
             await router.lasting.wait()
 
     live(life, router, scenario)
+
+
+def test_a_change_of_the_network_ends_the_pause_after_a_lost_session() -> None:
+    life = Life()
+    router = SessionsEnd(1)
+
+    async def scenario() -> None:
+        await until(lambda: "session ended, reconnecting" in life.log.messages)
+        life.surroundings.become("dev wlan0")
+        async with asyncio.timeout(0.4):
+            await router.lasting.wait()
+
+    live(life, router, scenario)
+    assert len(life.handshake.established) == 2
+
+
+def test_a_change_of_the_network_begins_an_attempt_anew_that_is_under_way() -> None:
+    life = Life()
+    life.handshake.delays_s = {SERVER: 60.0}
+    router = SessionsEnd(0)
+
+    async def scenario() -> None:
+        await until(lambda: len(life.handshake.attempted) == 1)
+        life.handshake.delays_s = {SERVER: 0.0}
+        life.surroundings.become("dev wlan0")
+        async with asyncio.timeout(0.4):
+            await router.lasting.wait()
+
+    live(life, router, scenario)
+    assert "cannot connect, trying again" not in life.log.messages
+    assert len(life.handshake.attempted) == 2
+
+
+def test_a_session_that_begins_while_the_network_changes_is_closed_and_replaced() -> None:
+    life = Life()
+    life.handshake = UnsteadyHandshake(life.surroundings)
+    router = SessionsEnd(0)
+
+    async def scenario() -> None:
+        await router.lasting.wait()
+
+    live(life, router, scenario)
+    assert [transport.fileno() for transport in life.handshake.established] == [-1, -1]
+    assert life.workers.transports == life.handshake.established[1:]
 
 
 def test_after_a_change_of_the_network_the_pauses_begin_anew() -> None:

@@ -9,6 +9,7 @@ from domain.addressing.tunnel import client_addresses
 from domain.noise.keys import EpochKeys, Role, SessionId
 from domain.session.datagram import DatagramSession
 from domain.session.liveness import SERVER_IDLE_LIMIT_S
+from domain.session.plain_parcels import PlainParcels
 from infrastructure.cryptography.primitives import PycaPrimitives
 from tests.adapters.egress import RecordingEgress
 from tests.application.bed import idle_rekey
@@ -26,7 +27,7 @@ def session(peer: Peer, number: int, now_s: float = 0.0) -> PeerSession:
         peer=peer,
         route_id=crypto.route_id,
         addresses=client_addresses(IPV4, IPV6, peer.client_id),
-        crypto=crypto,
+        crypto=PlainParcels(crypto),
         egress=RecordingEgress(Endpoint("192.0.2.7", 4000 + number)),
         rekey=idle_rekey(peer),
         now_s=now_s,

@@ -159,6 +159,20 @@ def test_one_family_of_a_name_is_enough() -> None:
     assert hosts(ServerAddress("six.example"), lookup) == ["2001:db8::6"]
 
 
+@pytest.mark.parametrize(
+    ("family", "host"), [(socket.AF_INET, "192.0.2.10"), (socket.AF_INET6, "2001:db8::10")]
+)
+def test_a_resolver_that_answers_for_one_family_only_is_enough(
+    monkeypatch: pytest.MonkeyPatch, family: int, host: str
+) -> None:
+    async def answers_for_one(name: str, port: int, asked_family: int) -> Sequence[Endpoint]:
+        known = Resolver({(name, family): [host]}) if asked_family == family else resolver_that_never_answers
+        return await known(name, port, asked_family)
+
+    monkeypatch.setattr(resolution, "OTHER_FAMILY_S", 0.01)
+    assert hosts(ServerAddress("half.example"), answers_for_one) == [host]
+
+
 def test_a_name_without_an_address_is_named_with_the_resolvers_reason() -> None:
     with pytest.raises(ResolutionError, match=r"cannot resolve 'gone\.example': Name does not resolve$"):
         hosts(ServerAddress("gone.example"))

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from domain.addressing.endpoint import Endpoint
 from domain.noise.primitives import Buffer
+from domain.session.runs import SealedRun
 
 
 class Egress(Protocol):
@@ -25,11 +26,15 @@ class Egress(Protocol):
         """
         ...
 
-    def send_batch(self, frames: Sequence[Buffer]) -> int:
-        """Send all ``frames`` in order; returns how many were taken. Never blocks.
+    def send_runs(self, runs: Sequence[SealedRun]) -> int:
+        """Send the frames of all ``runs`` in order; returns how many frames were taken. Never blocks.
 
         The caller may reuse the buffers when the call returns. A stream takes all or has ended.
         """
+        ...
+
+    def send_batch(self, frames: Sequence[Buffer]) -> int:
+        """The same for frames one by one: those of service packets, which come in ones and twos."""
         ...
 
     def send_message(self, message: bytes) -> None:

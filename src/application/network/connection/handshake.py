@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from application.network.connection.crypto import SessionCrypto
+from application.network.connection.crypto import ParcelCrypto
 from application.network.connection.transport import ClientTransport
 from domain.noise.keys import EpochKeys, SessionId
 
@@ -17,10 +17,11 @@ class Established:
     """A session that both ends hold keys for."""
 
     transport: ClientTransport
-    crypto: SessionCrypto
+    crypto: ParcelCrypto
     session_id: SessionId
     keys: EpochKeys
     rekey_v2: bool  # the server selected capability 01
+    aggregated: bool  # and 80: super-packets travel whole
 
 
 class Handshake(Protocol):

@@ -5,13 +5,15 @@ Errors::
     TransportError           the path is gone; the text names the endpoint and the reason
     ├── ResolutionError      the server's name has no address
     └── DialError            no path could be opened
-        └── DialForbiddenError   this process may not open any: trying again will not help
+        └── DialForbiddenError   this process may not open any: trying again will not help (also a
+                                 MissingRightsError)
 """
 
 from typing import Protocol
 
 from application.network.connection.egress import Egress
 from application.network.connection.ingress import FrameIngress
+from application.runtime.rights import MissingRightsError
 from domain.addressing.endpoint import Endpoint
 from domain.settings.profile import TransportProfile
 
@@ -28,7 +30,7 @@ class DialError(TransportError):
     """No path to the server could be opened."""
 
 
-class DialForbiddenError(DialError):
+class DialForbiddenError(DialError, MissingRightsError):
     """This process lacks the right to open paths."""
 
 
@@ -54,6 +56,10 @@ class ClientTransport(Protocol):
 
     def ingress(self) -> FrameIngress:
         """The frames from the server; no other read may follow on ``receive_message`` but through it."""
+        ...
+
+    def take_long_frames(self) -> None:
+        """Both ends have agreed on aggregated frames, which on a stream are longer than others."""
         ...
 
     def egress(self) -> Egress:

@@ -1,6 +1,8 @@
 """Noticing that the network around this host is another one."""
 
-from typing import Protocol
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, TypeAlias
 
 
 class NetworkChanges(Protocol):
@@ -18,3 +20,7 @@ class NetworkChanges(Protocol):
         loses no change. Where nothing can be watched any more, it does not return.
         """
         ...
+
+
+# Begins to watch on entry, which raises TunError where that is impossible, and ends on exit.
+WatchNetwork: TypeAlias = Callable[[], AbstractAsyncContextManager[NetworkChanges]]

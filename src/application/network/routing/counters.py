@@ -4,12 +4,14 @@
 class TunnelCounters:
     """Packets and bytes inside the tunnel, and what was dropped and why.
 
-    "In" is from the peer to the TUN device, "out" is from the TUN device to the peer.
+    "In" is from the peer to the TUN device, "out" is from the TUN device to the peer. A
+    super-packet counts as one packet.
     """
 
     __slots__ = (
         "bytes_in",
         "bytes_out",
+        "dropped_malformed",
         "dropped_no_peer",
         "dropped_no_room",
         "dropped_source",
@@ -30,6 +32,7 @@ class TunnelCounters:
         self.bytes_out = 0
         self.dropped_source = 0  # inner source address that the sender may not use
         self.dropped_no_peer = 0  # inner destination that no session has
+        self.dropped_malformed = 0  # what a peer sent inside a frame and is no packet
         self.dropped_no_room = 0  # for a peer whose connection takes no more at the moment
         self.dropped_truncated = 0  # datagrams longer than the receive buffer
         self.dropped_unauthentic = 0  # forged, damaged, replayed or stale datagrams of a known route id

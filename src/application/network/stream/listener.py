@@ -3,7 +3,8 @@
 Errors::
 
     TransportError (connection/transport.py)   the listening socket failed, or one connection is over
-    └── StreamBindError                        the endpoint cannot be bound (in use, unknown here, no right)
+    └── StreamBindError                        the endpoint cannot be bound (in use, unknown here)
+        └── StreamBindForbiddenError           this process may not (also a MissingRightsError)
 """
 
 from collections.abc import Sequence
@@ -11,12 +12,17 @@ from typing import Protocol
 
 from application.network.connection.egress import PeerEgress
 from application.network.connection.transport import TransportError
+from application.runtime.rights import MissingRightsError
 from domain.addressing.endpoint import Endpoint
 from domain.noise.primitives import Buffer
 
 
 class StreamBindError(TransportError):
     """The endpoint cannot be bound."""
+
+
+class StreamBindForbiddenError(StreamBindError, MissingRightsError):
+    """This process lacks the right to bind the endpoint."""
 
 
 class StreamConnection(Protocol):
@@ -43,6 +49,10 @@ class StreamConnection(Protocol):
         the listener. Raises TransportError when the connection is over, whoever ended it; the text is the
         reason. Frames that came together with the violation that ended it are lost.
         """
+        ...
+
+    def take_long_frames(self) -> None:
+        """Both ends have agreed on aggregated frames, which are longer than others."""
         ...
 
     def egress(self) -> PeerEgress:

@@ -3,7 +3,8 @@
 Errors::
 
     UdpError                 the socket failed; the text names the endpoint and the reason
-    ├── UdpBindError         the endpoint cannot be bound (in use, no such address, no rights)
+    ├── UdpBindError         the endpoint cannot be bound (in use, no such address)
+    │   └── UdpBindForbiddenError    this process may not (also a MissingRightsError)
     └── UdpClosedError       used after close()
 """
 
@@ -11,6 +12,7 @@ from typing import Protocol
 
 from application.network.udp.batch import BatchEgress, BatchIngress
 from application.network.udp.packet import Packet
+from application.runtime.rights import MissingRightsError
 from domain.addressing.endpoint import Endpoint
 from domain.noise.primitives import Buffer
 
@@ -21,6 +23,10 @@ class UdpError(Exception):
 
 class UdpBindError(UdpError):
     """The endpoint cannot be bound."""
+
+
+class UdpBindForbiddenError(UdpBindError, MissingRightsError):
+    """This process lacks the right to bind the endpoint."""
 
 
 class UdpClosedError(UdpError):

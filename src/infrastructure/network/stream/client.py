@@ -19,6 +19,7 @@ from application.network.connection.transport import (
 from domain.addressing.endpoint import Endpoint
 from domain.noise.primitives import Buffer
 from domain.session.framing import framed
+from domain.session.runs import ReceivedRun
 from domain.settings.profile import TransportProfile
 from infrastructure.network.addresses import family_of, socket_address_of
 from infrastructure.network.names import look_up
@@ -107,14 +108,19 @@ class StreamClientTransport:
         """See ``ClientTransport``; the same object each time."""
         return self
 
-    def read_frames(self) -> Sequence[Buffer]:
+    def read_runs(self) -> Sequence[ReceivedRun]:
         """See ``FrameIngress``."""
         if self._kept:
-            kept = tuple(self._kept)
+            frames: Sequence[Buffer] = tuple(self._kept)
             self._kept.clear()
             self._watch.dismiss(self._connection)
-            return kept
-        return self._read()
+        else:
+            frames = self._read()
+        return [(frame, len(frame)) for frame in frames]
+
+    def take_long_frames(self) -> None:
+        """See ``ClientTransport``."""
+        self._connection.take_long_frames()
 
     def egress(self) -> StreamEgress:
         """See ``ClientTransport``; the same object each time."""

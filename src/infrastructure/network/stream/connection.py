@@ -21,7 +21,8 @@ from application.network.connection.transport import TransportError
 from application.network.stream.listener import StreamConnection
 from domain.addressing.endpoint import Endpoint
 from domain.noise.primitives import Buffer
-from domain.session.framing import FramingError, split_frames
+from domain.session.aggregated_stream import LARGEST_AGGREGATED_BODY_BYTES
+from domain.session.framing import LARGEST_BODY_BYTES, FramingError, split_frames
 from infrastructure.network.sockets import reason
 from infrastructure.network.stream.codec import Codec, StreamEndedError
 from infrastructure.network.stream.egress import Outlet, StreamEgress
@@ -57,6 +58,15 @@ class KnowsClient(Protocol):
         ...
 
 
+@runtime_checkable
+class Enlargeable(Protocol):
+    """A codec that makes smaller pieces for a Go program than it need make for us."""
+
+    def enlarge(self) -> None:
+        """The other end is one of ours: from now on, pieces as large as that takes."""
+        ...
+
+
 class Attendant(Protocol):
     """Who watches the sockets of connections."""
 
@@ -86,7 +96,9 @@ class Connection:
         "_closed",
         "_codec",
         "_egress",
+        "_enlargeable",
         "_informants",
+        "_largest_body_bytes",
         "_leftover",
         "_outbox",
         "_release",
@@ -122,6 +134,8 @@ class Connection:
         self._closed = False
         self.wants_room = False  # something waits, to be flushed
         self._codec: Codec | None = CodecStack(codecs) if codecs else None
+        self._enlargeable = tuple(codec for codec in codecs if isinstance(codec, Enlargeable))
+        self._largest_body_bytes = LARGEST_BODY_BYTES
 
     def start(self) -> None:
         """Begin the layers' opening handshakes; a client's first words go out."""
@@ -145,6 +159,11 @@ class Connection:
 
     def egress(self) -> StreamEgress:
         return self._egress
+
+    def take_long_frames(self) -> None:
+        self._largest_body_bytes = LARGEST_AGGREGATED_BODY_BYTES
+        for codec in self._enlargeable:
+            codec.enlarge()
 
     def read_frames(self) -> Sequence[Buffer]:
         if self.over is not None:
@@ -201,7 +220,7 @@ class Connection:
         kept = len(self._leftover)
         buffer[:kept] = self._leftover
         end = kept + self._received(buffer[kept:])
-        frames, taken = split_frames(buffer[:end])
+        frames, taken = split_frames(buffer[:end], self._largest_body_bytes)
         self._leftover = bytes(buffer[taken:end])
         return frames
 
@@ -219,7 +238,7 @@ class Connection:
             stream = memoryview(pieces[0])
         else:
             return ()
-        frames, taken = split_frames(stream)
+        frames, taken = split_frames(stream, self._largest_body_bytes)
         self._leftover = bytes(stream[taken:])
         return frames
 

@@ -7,6 +7,7 @@ from application.network.connection.egress import PeerEgress
 from domain.addressing.endpoint import Endpoint
 from domain.noise.primitives import Buffer
 from domain.session.framing import framed
+from domain.session.runs import SealedRun, frames_in
 
 
 class Outlet(Protocol):
@@ -44,19 +45,25 @@ class StreamEgress:
     def has_room(self) -> bool:
         return self._outlet.has_room
 
+    def send_runs(self, runs: Sequence[SealedRun]) -> int:
+        return self._write([frames for frames, _ in runs], frames_in(runs))
+
     def send_batch(self, frames: Sequence[Buffer]) -> int:
-        if not frames:
-            return 0
-        if self._outlet.write(frames[0] if len(frames) == 1 else b"".join(frames)):
-            return len(frames)
-        self.dropped += len(frames)
-        return 0
+        return self._write(frames, len(frames))
 
     def send_message(self, message: bytes) -> None:
         self.send_batch((framed(message),))
 
     def close(self) -> None:
         self._outlet.close()
+
+    def _write(self, pieces: Sequence[Buffer], frames: int) -> int:
+        if not pieces:
+            return 0
+        if self._outlet.write(pieces[0] if len(pieces) == 1 else b"".join(pieces)):
+            return frames
+        self.dropped += frames
+        return 0
 
 
 _: type[PeerEgress] = StreamEgress

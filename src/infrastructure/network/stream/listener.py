@@ -8,10 +8,11 @@ from contextlib import ExitStack
 from typing import Final
 
 from application.network.connection.transport import TransportError
-from application.network.stream.listener import StreamBindError, StreamListener
+from application.network.stream.listener import StreamBindError, StreamBindForbiddenError, StreamListener
 from domain.addressing.endpoint import Endpoint
 from infrastructure.network.addresses import SocketAddress, endpoint_of
 from infrastructure.network.sockets import (
+    BindingForbiddenError,
     BindingRefusedError,
     SocketFactory,
     accept_ipv4_too,
@@ -95,17 +96,19 @@ class BoundStreamListener:
         host: str | None,
         port: int,
         *,
+        mark: int | None = None,
         codecs: Codecs = no_codecs,
         open_socket: SocketFactory = open_stream_socket,
     ) -> "BoundStreamListener":
         """Listen on ``host`` (an IP literal) and ``port`` (0: any free one).
 
         None and ``::`` accept both families through one socket; None falls back to IPv4 where the kernel
-        has no IPv6. ``codecs`` as above. Raises StreamBindError.
+        has no IPv6. ``mark`` is the firewall mark of what is sent, ``codecs`` as above. Raises
+        StreamBindError.
         """
 
         def open_bound(family: int, address: SocketAddress) -> socket.socket:
-            with opened(open_socket, family) as stream_socket:
+            with opened(open_socket, family, mark) as stream_socket:
                 # A server that comes back must not wait for its old connections to be forgotten.
                 stream_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 accept_ipv4_too(stream_socket)
@@ -115,6 +118,8 @@ class BoundStreamListener:
 
         try:
             bound = bound_socket(host, port, open_bound)
+        except BindingForbiddenError as exc:
+            raise StreamBindForbiddenError(f"cannot listen on TCP {exc}") from exc
         except BindingRefusedError as exc:
             raise StreamBindError(f"cannot listen on TCP {exc}") from exc
         try:

@@ -7,16 +7,17 @@ _NOWHERE = Endpoint("0.0.0.0", 0)  # the source of a buffer that has not been fi
 
 
 class DatagramBuffer:
-    """One datagram's place in a batch; the attributes are those of ``Packet``.
+    """One place in a batch; the attributes are those of ``Packet``.
 
     Raises ValueError if ``size_bytes`` is less than 1: into such a buffer nothing can be received.
     """
 
-    __slots__ = ("data", "endpoint", "flags", "length", "view")
+    __slots__ = ("data", "endpoint", "flags", "length", "segment_bytes", "view")
 
     data: bytearray
     view: memoryview
     length: int
+    segment_bytes: int
     endpoint: Endpoint
     flags: int
 
@@ -25,7 +26,7 @@ class DatagramBuffer:
             raise ValueError(f"a datagram buffer of {size_bytes} bytes can receive nothing")
         self.data = bytearray(size_bytes)
         self.view = memoryview(self.data)
-        self.length = 0
+        self.length = self.segment_bytes = 0
         self.endpoint = _NOWHERE
         self.flags = int(PacketFlags.NONE)
 

@@ -26,6 +26,7 @@ from infrastructure.network.udp.coalescing import CoalescingIngress, joins_datag
 from infrastructure.network.udp.egress import ConnectedEgress
 from infrastructure.network.udp.frames import DatagramFrames
 from infrastructure.network.udp.ingress import ConnectedIngress, Drain
+from infrastructure.network.udp.offload import WHERE_POSSIBLE, UdpOffload
 from infrastructure.network.udp.sockets import SocketOptions, open_datagram_socket, opened
 
 # Protocol specification 6.2.
@@ -38,12 +39,21 @@ class UdpClientTransport:
     ``receive_message`` waits on the running loop and takes a datagram off the socket only when it returns it:
     cancelled, it leaves no reader behind and loses nothing. One call at a time.
 
-    ``packets`` is the batch that the ingress reads into, and ``counters`` what it counts in. ``offload`` lets
-    the kernel join and segment runs of datagrams, where it can. Raises OSError if the process has too many
-    descriptors.
+    ``packets`` is the batch that the ingress reads into, and ``counters`` what it counts in.
     """
 
-    __slots__ = ("_drain", "_egress", "_frames", "_message", "_remote_endpoint", "_socket", "_waiting")
+    __slots__ = (
+        "_coalescing",
+        "_counters",
+        "_drain",
+        "_egress",
+        "_frames",
+        "_message",
+        "_packets",
+        "_remote_endpoint",
+        "_socket",
+        "_waiting",
+    )
 
     def __init__(
         self,
@@ -52,17 +62,16 @@ class UdpClientTransport:
         packets: Sequence[Packet],
         counters: TunnelCounters,
         *,
-        offload: bool = True,
+        offload: UdpOffload = WHERE_POSSIBLE,
     ) -> None:
         self._socket = connected_socket
         self._remote_endpoint = remote_endpoint
-        self._egress = ConnectedEgress(connected_socket, offload=offload)
-        self._drain: Drain
-        if offload and joins_datagrams(connected_socket):
-            self._drain = CoalescingIngress.connected(connected_socket, remote_endpoint)
-        else:
-            self._drain = ConnectedIngress(connected_socket, remote_endpoint)
-        self._frames = DatagramFrames(self._drain, packets, counters)
+        self._egress = ConnectedEgress(connected_socket, offload=offload.segmentation)
+        self._drain: Drain = ConnectedIngress(connected_socket, remote_endpoint)
+        self._packets = packets
+        self._counters = counters
+        self._coalescing = offload.coalescing
+        self._frames: DatagramFrames | None = None
         self._message = (DatagramBuffer(HANDSHAKE_BUFFER_BYTES),)
         self._waiting: asyncio.Future[None] | None = None
 
@@ -110,8 +119,18 @@ class UdpClientTransport:
         return self._drain.fileno()
 
     def ingress(self) -> DatagramFrames:
-        """See ``ClientTransport``; the same object each time."""
+        """See ``ClientTransport``; the same object each time.
+
+        Only now is the kernel asked to join datagrams: handshake messages are read one by one.
+        """
+        if self._frames is None:
+            if self._coalescing and joins_datagrams(self._socket):
+                self._drain = CoalescingIngress.connected(self._socket, self._remote_endpoint)
+            self._frames = DatagramFrames(self._drain, self._packets, self._counters)
         return self._frames
+
+    def take_long_frames(self) -> None:
+        """Nothing to do: datagrams end where they end."""
 
     def egress(self) -> ConnectedEgress:
         """See ``ClientTransport``; the same object each time."""
@@ -122,7 +141,6 @@ class UdpClientTransport:
         if self._waiting is not None:
             self._waiting.get_loop().remove_reader(self.fileno())
             _resolve(self._waiting)
-        self._drain.close()
         self._socket.close()
 
 
@@ -131,7 +149,6 @@ class UdpDialer:
 
     ``packets`` are the receive buffers of all paths, of which one carries data at a time; ``counters`` takes
     the datagrams that did not fit. ``mark`` is the firewall mark of everything sent, None for no mark.
-    ``offload`` lets the kernel join and segment runs of datagrams, where it can.
     """
 
     __slots__ = ("_counters", "_lookup", "_offload", "_open_socket", "_options", "_packets")
@@ -142,7 +159,7 @@ class UdpDialer:
         packets: Sequence[Packet],
         counters: TunnelCounters,
         mark: int | None = None,
-        offload: bool = True,
+        offload: UdpOffload = WHERE_POSSIBLE,
         lookup: NameLookup = look_up,
         open_socket: SocketFactory = open_datagram_socket,
     ) -> None:

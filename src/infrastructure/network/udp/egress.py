@@ -1,8 +1,8 @@
 """Writing batches of datagrams.
 
 Whatever the kernel does not take is dropped and counted, never queued: a queue here would only add latency to
-what the inner connections retransmit anyway. How datagrams of one length share a system call is the subject
-of ``segmentation``.
+what the inner connections retransmit anyway. How a run shares a system call is the subject of
+``segmentation``.
 """
 
 import errno
@@ -15,6 +15,7 @@ from application.network.udp.batch import BatchEgress
 from application.network.udp.listener import UdpClosedError, UdpError
 from domain.addressing.endpoint import Endpoint
 from domain.noise.primitives import Buffer
+from domain.session.runs import SealedRun, frames_in, one_by_one
 from infrastructure.network.addresses import (
     SocketAddress,
     SocketAddressCache,
@@ -62,16 +63,20 @@ class BatchingEgress:
         self.dropped_for_room = 0  # datagrams that the kernel had no room for
         self.dropped_refused = 0  # datagrams refused for their endpoint or their length
 
-    def send_batch(self, datagrams: Sequence[Buffer], endpoint: Endpoint) -> int:
+    def send_runs(self, runs: Sequence[SealedRun], endpoint: Endpoint) -> int:
+        total = frames_in(runs)
         try:
             address = self._addresses[endpoint]
         except WrongFamilyError:
-            self.dropped_refused += len(datagrams)
+            self.dropped_refused += total
             return 0
         refused_before = self.dropped_refused
-        taken = self._sender.send(datagrams, address)
-        self.dropped_for_room += len(datagrams) - taken - (self.dropped_refused - refused_before)
+        taken = self._sender.send(runs, address)
+        self.dropped_for_room += total - taken - (self.dropped_refused - refused_before)
         return taken
+
+    def send_batch(self, datagrams: Sequence[Buffer], endpoint: Endpoint) -> int:
+        return self.send_runs(one_by_one(datagrams), endpoint)
 
     def _goes_on(self, exc: OSError) -> bool:
         if exc.errno in ENDPOINT_ERRNOS:
@@ -105,13 +110,16 @@ class UdpPeerEgress:
     def has_room(self) -> bool:
         return True
 
-    def send_batch(self, frames: Sequence[Buffer]) -> int:
+    def send_runs(self, runs: Sequence[SealedRun]) -> int:
         try:
-            taken = self._egress.send_batch(frames, self.endpoint)
+            taken = self._egress.send_runs(runs, self.endpoint)
         except UdpError:
             taken = 0
-        self.dropped += len(frames) - taken
+        self.dropped += frames_in(runs) - taken
         return taken
+
+    def send_batch(self, frames: Sequence[Buffer]) -> int:
+        return self.send_runs(one_by_one(frames))
 
     def send_message(self, message: bytes) -> None:
         self.send_batch((message,))
@@ -141,10 +149,13 @@ class ConnectedEgress:
     def has_room(self) -> bool:
         return True
 
-    def send_batch(self, frames: Sequence[Buffer]) -> int:
-        taken = self._sender.send(frames, None)
-        self.dropped += len(frames) - taken
+    def send_runs(self, runs: Sequence[SealedRun]) -> int:
+        taken = self._sender.send(runs, None)
+        self.dropped += frames_in(runs) - taken
         return taken
+
+    def send_batch(self, frames: Sequence[Buffer]) -> int:
+        return self.send_runs(one_by_one(frames))
 
     def send_message(self, message: bytes) -> None:
         self.send_batch((message,))

@@ -1,4 +1,4 @@
-"""The frames of one session out of the datagrams of one connected socket."""
+"""The runs of one session out of the datagrams of one connected socket."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,13 @@ from application.network.routing.counters import TunnelCounters
 from application.network.udp.batch import BatchIngress
 from application.network.udp.listener import UdpError
 from application.network.udp.packet import Packet
-from domain.noise.primitives import Buffer
+from domain.session.runs import ReceivedRun
 
 
 class DatagramFrames:
-    """Each datagram that fits its buffer is a frame; one that does not is counted and dropped.
+    """What fits its buffer is a run; what does not is counted and dropped.
 
-    ``packets`` is the batch that is read into. Several readers may share it, as long as the frames of one are
+    ``packets`` is the batch that is read into. Several readers may share it, as long as the runs of one are
     used before another reads.
     """
 
@@ -25,15 +25,19 @@ class DatagramFrames:
         self._packets = packets
         self._counters = counters
 
-    def read_frames(self) -> Sequence[Buffer]:
+    def read_runs(self) -> Sequence[ReceivedRun]:
         packets = self._packets
         try:
             count = self._reader.read_batch(packets)
         except UdpError as exc:
             raise TransportError(str(exc)) from exc
-        frames = [packet.view[: packet.length] for packet in packets[:count] if not packet.flags]
-        self._counters.dropped_truncated += count - len(frames)
-        return frames
+        runs: list[ReceivedRun] = [
+            (packet.view[: packet.length], packet.segment_bytes)
+            for packet in packets[:count]
+            if not packet.flags
+        ]
+        self._counters.dropped_truncated += count - len(runs)
+        return runs
 
 
 _: type[FrameIngress] = DatagramFrames

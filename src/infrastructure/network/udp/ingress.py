@@ -34,7 +34,7 @@ _RECEIVE_FLAGS: Final = int(socket.MSG_TRUNC)
 class Drain(ABC):
     """What all readers share: the check of the buffers and the failure kept for the next call.
 
-    The socket belongs to whoever made the reader; ``close`` gives up what the reader itself holds.
+    The socket belongs to whoever made the reader.
     """
 
     __slots__ = ("_checked", "_failure", "_name", "_socket", "truncated")
@@ -51,11 +51,8 @@ class Drain(ABC):
         """See ``BatchIngress``."""
 
     def fileno(self) -> int:
-        """The descriptor that is readable while ``read_batch`` has something to give; -1 after close."""
+        """The descriptor that is readable while ``read_batch`` has something to give; -1 after its close."""
         return self._socket.fileno()
-
-    def close(self) -> None:  # noqa: B027 - most readers hold nothing of their own
-        """Call it before the socket is closed; a second call does nothing."""
 
     def _check(self, packets: Sequence[Packet]) -> None:
         """Refuse buffers that nothing can be received into, before a datagram is lost in one."""
@@ -137,10 +134,10 @@ class BatchingIngress(Drain):
                 last_address = address
             packet.endpoint = endpoint
             if size <= len(data):
-                packet.length = size
+                packet.length = packet.segment_bytes = size
                 packet.flags = 0
             else:
-                packet.length = len(data)
+                packet.length = packet.segment_bytes = len(data)
                 packet.flags = TRUNCATED
                 self.truncated += 1
             count += 1
@@ -188,10 +185,10 @@ class ConnectedIngress(Drain):
                 break
             packet.endpoint = endpoint
             if size <= len(data):
-                packet.length = size
+                packet.length = packet.segment_bytes = size
                 packet.flags = 0
             else:
-                packet.length = len(data)
+                packet.length = packet.segment_bytes = len(data)
                 packet.flags = TRUNCATED
                 self.truncated += 1
             count += 1

@@ -2,21 +2,22 @@
 
 import socket
 
-from application.network.udp.listener import UdpBindError, UdpListener
+from application.network.udp.listener import UdpBindError, UdpBindForbiddenError, UdpListener
 from application.network.udp.packet import Packet
 from domain.addressing.endpoint import Endpoint
 from domain.noise.primitives import Buffer
 from infrastructure.network.addresses import SocketAddress, endpoint_of
 from infrastructure.network.sockets import (
+    BindingForbiddenError,
     BindingRefusedError,
     SocketFactory,
     accept_ipv4_too,
     bound_socket,
-    reason,
 )
 from infrastructure.network.udp.coalescing import CoalescingIngress, joins_datagrams
 from infrastructure.network.udp.egress import BatchingEgress
 from infrastructure.network.udp.ingress import BatchingIngress, Drain
+from infrastructure.network.udp.offload import WHERE_POSSIBLE, UdpOffload
 from infrastructure.network.udp.sockets import (
     SOCKET_BUFFER_BYTES,
     SocketOptions,
@@ -31,20 +32,17 @@ class BoundUdpListener:
     Limit: replies leave with the source address that routing chooses, not with the one that the peer sent to.
     On a host with several addresses a peer's connected socket drops such replies; bind the one address that
     peers use. Pinning the source (IP_PKTINFO) would cost ancillary data on every datagram both ways.
-
-    ``offload`` lets the kernel join and segment runs of datagrams, where it can. Raises OSError if the
-    process has too many descriptors.
     """
 
     __slots__ = ("_egress", "_ingress", "_local_endpoint", "_socket")
 
-    def __init__(self, bound_socket: socket.socket, *, offload: bool = True) -> None:
+    def __init__(self, bound_socket: socket.socket, *, offload: UdpOffload = WHERE_POSSIBLE) -> None:
         self._socket = bound_socket
         self._local_endpoint = endpoint_of(bound_socket.getsockname())
         name = f"the UDP socket on {self._local_endpoint}"
-        self._egress = BatchingEgress(bound_socket, name, offload=offload)
+        self._egress = BatchingEgress(bound_socket, name, offload=offload.segmentation)
         self._ingress: Drain
-        if offload and joins_datagrams(bound_socket):
+        if offload.coalescing and joins_datagrams(bound_socket):
             self._ingress = CoalescingIngress.bound(bound_socket, name)
         else:
             self._ingress = BatchingIngress(bound_socket, name)
@@ -56,7 +54,7 @@ class BoundUdpListener:
         port: int,
         *,
         mark: int | None = None,
-        offload: bool = True,
+        offload: UdpOffload = WHERE_POSSIBLE,
         receive_buffer_bytes: int = SOCKET_BUFFER_BYTES,
         send_buffer_bytes: int = SOCKET_BUFFER_BYTES,
         open_socket: SocketFactory = open_datagram_socket,
@@ -64,8 +62,7 @@ class BoundUdpListener:
         """Bind ``host`` (an IP literal) and ``port`` (0: any free one).
 
         None and ``::`` accept both families through one socket; None falls back to IPv4 where the kernel
-        has no IPv6. ``mark`` is the firewall mark of what is sent, ``offload`` as above. Raises
-        UdpBindError.
+        has no IPv6. ``mark`` is the firewall mark of what is sent. Raises UdpBindError.
         """
         options = SocketOptions(mark, receive_buffer_bytes, send_buffer_bytes)
 
@@ -77,14 +74,11 @@ class BoundUdpListener:
 
         try:
             bound = bound_socket(host, port, open_bound)
+        except BindingForbiddenError as exc:
+            raise UdpBindForbiddenError(f"cannot listen on UDP {exc}") from exc
         except BindingRefusedError as exc:
             raise UdpBindError(f"cannot listen on UDP {exc}") from exc
-        try:
-            return cls(bound, offload=offload)
-        except OSError as exc:
-            with bound:
-                endpoint = endpoint_of(bound.getsockname())
-            raise UdpBindError(f"cannot listen on UDP {endpoint}: {reason(exc)}") from exc
+        return cls(bound, offload=offload)
 
     @property
     def local_endpoint(self) -> Endpoint:
@@ -110,7 +104,6 @@ class BoundUdpListener:
         return self._egress
 
     def close(self) -> None:
-        self._ingress.close()
         self._socket.close()
 
 

@@ -16,6 +16,7 @@ from application.network.udp.registration import Registration
 from application.runtime.clock import Clock
 from domain.addressing.endpoint import Endpoint, source_network
 from domain.noise.message import may_be_message1
+from domain.session.runs import cut
 
 # What becomes of a datagram: ``Registrar.register`` of the application.
 Register: TypeAlias = Callable[[bytes, PeerEgress], object]
@@ -76,14 +77,15 @@ class UdpRegistration:
         """See Registration."""
         now_s = self._clock.monotonic_s()
         for packet in packets:
-            if not may_be_message1(packet.data[0], packet.length):
-                self._counters.handshakes_dropped += 1
-                continue
-            place = self._places.get(packet.endpoint) or self._open_place(packet.endpoint, now_s)
-            if place is None or len(place.datagrams) == MAX_DATAGRAMS_PER_ENDPOINT:
-                self._counters.handshakes_dropped += 1
-            else:
-                place.datagrams.append(bytes(packet.view[: packet.length]))
+            for datagram in cut((packet.view[: packet.length], packet.segment_bytes)):
+                if not datagram or not may_be_message1(datagram[0], len(datagram)):
+                    self._counters.handshakes_dropped += 1
+                    continue
+                place = self._places.get(packet.endpoint) or self._open_place(packet.endpoint, now_s)
+                if place is None or len(place.datagrams) == MAX_DATAGRAMS_PER_ENDPOINT:
+                    self._counters.handshakes_dropped += 1
+                else:
+                    place.datagrams.append(bytes(datagram))
 
     def work(self) -> None:
         """See Registration."""

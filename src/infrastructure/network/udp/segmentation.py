@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from domain.noise.primitives import Buffer
+from domain.session.runs import SealedRun, cut
 from infrastructure.network.addresses import CACHE_LIMIT, SocketAddress
 
 # linux/udp.h; the socket module has no name for it.
@@ -52,7 +53,7 @@ def segments_runs(datagram_socket: socket.socket) -> bool:
 
 
 class RunSender:
-    """Sends sequences of datagrams through one socket, in runs if ``offload`` and if the kernel can.
+    """Sends runs of datagrams through one socket, each in one call if ``offload`` and if the kernel can.
 
     ``goes_on`` is asked about each datagram that the kernel refuses: True if the next one is worth a try. It
     may raise. ``name`` stands for the socket in the log.
@@ -70,15 +71,62 @@ class RunSender:
         # Address (None: the connected one) -> the largest datagram that may be part of a run, if limited.
         self._largest: dict[SocketAddress | None, int] = {}
 
-    def send(self, datagrams: Sequence[Buffer], address: SocketAddress | None) -> int:
-        """Send all in order, to the connected peer if ``address`` is None; returns how many were taken."""
-        if self._offload and len(datagrams) > 1:
-            return self._send_in_runs(datagrams, address)
-        taken, _ = self._send_each(datagrams, address)
+    def send(self, runs: Sequence[SealedRun], address: SocketAddress | None) -> int:
+        """Send all in order, to the connected peer if ``address`` is None; returns how many datagrams were
+        taken.
+        """
+        send, send_to = self._socket.send, self._socket.sendto
+        taken = 0
+        for run in runs:
+            frames, size = run
+            if len(frames) > size:
+                sent, goes_on = self._send_run(frames, size, address)
+                taken += sent
+                if not goes_on:
+                    break
+                continue
+            try:
+                if address is None:
+                    send(frames)
+                else:
+                    send_to(frames, address)
+                taken += 1
+            except OSError as exc:
+                if not self._goes_on(exc):
+                    break
         return taken
 
+    def _send_run(self, frames: Buffer, size: int, address: SocketAddress | None) -> tuple[int, bool]:
+        """Send datagrams of ``size`` bytes; how many were taken, and whether more are worth a try."""
+        if not self._offload or size > self._largest.get(address, LARGEST_RUN_BYTES):
+            return self._send_each(cut((frames, size)), address)
+        most_bytes = size * min(LONGEST_RUN, LARGEST_RUN_BYTES // size)
+        if len(frames) <= most_bytes:
+            return self._send_part(frames, size, address)
+        view = memoryview(frames)
+        taken = 0
+        for start in range(0, len(frames), most_bytes):
+            sent, goes_on = self._send_part(view[start : start + most_bytes], size, address)
+            taken += sent
+            if not goes_on:
+                return taken, False
+        return taken, True
+
+    def _send_part(self, frames: Buffer, size: int, address: SocketAddress | None) -> tuple[int, bool]:
+        """The same for what one system call takes."""
+        if len(frames) <= size:
+            return self._send_each((frames,), address)
+        length = size.to_bytes(2, sys.byteorder)
+        try:
+            self._socket.sendmsg((frames,), [(socket.SOL_UDP, UDP_SEGMENT, length)], 0, address)
+        except OSError as exc:
+            if exc.errno in NO_ROOM_ERRNOS:
+                return 0, self._goes_on(exc)
+            return self._send_again(cut((frames, size)), address, exc)
+        return -(-len(frames) // size), True
+
     def _send_each(self, datagrams: Sequence[Buffer], address: SocketAddress | None) -> tuple[int, bool]:
-        """How many were taken, and whether more are worth a try."""
+        """Send them one by one; returns what ``_send_run`` does."""
         send, send_to = self._socket.send, self._socket.sendto
         taken = 0
         for datagram in datagrams:
@@ -93,61 +141,21 @@ class RunSender:
                     return taken, False
         return taken, True
 
-    def _send_in_runs(self, datagrams: Sequence[Buffer], address: SocketAddress | None) -> int:
-        send, send_to, send_run = self._socket.send, self._socket.sendto, self._socket.sendmsg
-        largest = self._largest_in_run(address)
-        taken = start = 0
-        total = len(datagrams)
-        while start < total:
-            first = datagrams[start]
-            size = len(first)
-            stop = start + 1
-            if stop < total and 0 < len(datagrams[stop]) <= size <= largest:
-                limit = min(total, start + min(LONGEST_RUN, LARGEST_RUN_BYTES // size))
-                while stop < limit and len(datagrams[stop]) == size:
-                    stop += 1
-                # An empty datagram would vanish in the run.
-                if stop < limit and 0 < len(datagrams[stop]) < size:
-                    stop += 1
-            try:
-                if stop - start > 1:
-                    length = size.to_bytes(2, sys.byteorder)
-                    send_run(datagrams[start:stop], [(socket.SOL_UDP, UDP_SEGMENT, length)], 0, address)
-                elif address is None:
-                    send(first)
-                else:
-                    send_to(first, address)
-                taken += stop - start
-            except OSError as exc:
-                if stop - start > 1 and exc.errno not in NO_ROOM_ERRNOS:
-                    again, goes_on = self._send_again(datagrams[start:stop], address, exc)
-                    taken += again
-                    largest = self._largest_in_run(address)
-                else:
-                    goes_on = self._goes_on(exc)
-                if not goes_on:
-                    break
-            start = stop
-        return taken
-
     def _send_again(
-        self, run: Sequence[Buffer], address: SocketAddress | None, refusal: OSError
+        self, datagrams: Sequence[Buffer], address: SocketAddress | None, refusal: OSError
     ) -> tuple[int, bool]:
-        """Send a refused run one by one and learn from the refusal; returns what ``_send_each`` does."""
+        """Send a refused run one by one and learn from the refusal; returns what ``_send_run`` does."""
         if refusal.errno == errno.EIO and self._offload:
             self._offload = False
             _LOG.warning(
                 "%s cannot segment what it sends: datagrams go out one by one from now on", self._name
             )
-        taken, goes_on = self._send_each(run[:1], address)
+        taken, goes_on = self._send_each(datagrams[:1], address)
         if taken == 1 and refusal.errno in _TOO_LONG_ERRNOS:
             if len(self._largest) >= CACHE_LIMIT:
                 self._largest.clear()
-            self._largest[address] = len(run[0]) - 1
+            self._largest[address] = len(datagrams[0]) - 1
         if not goes_on:
             return taken, False
-        more, goes_on = self._send_each(run[1:], address)
+        more, goes_on = self._send_each(datagrams[1:], address)
         return taken + more, goes_on
-
-    def _largest_in_run(self, address: SocketAddress | None) -> int:
-        return self._largest.get(address, LARGEST_RUN_BYTES) if self._offload else 0

@@ -73,8 +73,12 @@ class WebSocketClientCodec:
         self._head = None
         return self._messages.receive(rest) if rest else ()
 
+    def enlarge(self) -> None:
+        """See Enlargeable."""
+        self._messages.enlarge()
+
     def send(self, payload: Buffer) -> None:
-        """See Codec. In messages that a Go server takes."""
+        """See Codec. In messages that a Go server takes, or one of ours once that is known."""
         self._messages.send(payload)
 
     def take_output(self) -> bytes:
@@ -144,8 +148,12 @@ class WebSocketServerCodec:
             return socket_endpoint
         return literal_endpoint(self._forwarded_for, socket_endpoint.port)
 
+    def enlarge(self) -> None:
+        """See Enlargeable."""
+        self._messages.enlarge()
+
     def send(self, payload: Buffer) -> None:
-        """See Codec. In messages that a Go client takes."""
+        """See Codec. In messages that a Go client takes, or one of ours once that is known."""
         self._messages.send(payload)
 
     def take_output(self) -> bytes:

@@ -73,6 +73,10 @@ class MessageStream:
             raise StreamEndedError(self._farewell(protocol.close_rcvd.code, protocol.close_rcvd.reason))
         return payload
 
+    def enlarge(self) -> None:
+        """See Enlargeable: one of ours reads as much as we do."""
+        self._largest_sent_bytes = LARGEST_RECEIVED_MESSAGE_BYTES
+
     def send(self, payload: Buffer) -> None:
         """See Codec."""
         if not self.is_open:

@@ -23,6 +23,7 @@ from infrastructure.network.stream.sockets import open_stream_socket
 from infrastructure.network.stream.stack import Codecs, no_codecs
 from infrastructure.network.udp.sockets import open_datagram_socket
 from tests.adapters.faulty_socket import FaultySocket
+from tests.adapters.runs import frames_from
 from tests.infrastructure.network.stream.paths import descriptors, open_path, polled
 from tests.infrastructure.network.stream.records import HELLO, REFUSAL, RecordCodec, record
 
@@ -209,7 +210,7 @@ class TestPath:
                 connection.egress().send_message(b"message 2")
                 connection.egress().send_batch([framed(b"frame 1"), framed(b"frame 2")])
                 assert await transport.receive_message() == b"message 2"
-                assert [bytes(frame) for frame in transport.ingress().read_frames()] == [
+                assert [bytes(frame) for frame in frames_from(transport.ingress())] == [
                     b"frame 1",
                     b"frame 2",
                 ]
@@ -232,7 +233,7 @@ class TestPath:
                 loop = asyncio.get_running_loop()
                 loop.add_reader(transport.fileno(), readable.set)
                 await readable.wait()
-                assert list(transport.ingress().read_frames()) == [b"2", b"3", b"4"]
+                assert list(frames_from(transport.ingress())) == [b"2", b"3", b"4"]
                 await asyncio.sleep(0)  # it may have been seen readable twice
                 readable.clear()
                 await asyncio.sleep(0.01)
@@ -273,7 +274,7 @@ class TestPath:
                     received += len(connection.read_frames())
                     if readable.is_set():
                         readable.clear()
-                        assert list(transport.ingress().read_frames()) == []
+                        assert list(frames_from(transport.ingress())) == []
                     await asyncio.sleep(0)
                 assert has_room(egress)
                 loop.remove_reader(transport.fileno())

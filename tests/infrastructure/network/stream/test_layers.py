@@ -19,6 +19,7 @@ from infrastructure.network.stream.proxy_header import ProxyHeader
 from infrastructure.network.tls.client import ServerTrust, server_trust
 from infrastructure.network.tls.codec import TlsCodec
 from infrastructure.network.ws.codec import WebSocketClientCodec, WebSocketServerCodec
+from tests.adapters.runs import frames_from
 from tests.infrastructure.network.stream.paths import open_path, polled
 from tests.infrastructure.network.tls.certificates import Authority
 
@@ -69,7 +70,7 @@ def test_a_session_goes_through_all_of_them(layers: Layers) -> None:
             assert await transport.receive_message() == b"message 2"
             received: list[bytes] = []
             while len(received) < len(BATCH):
-                received += map(bytes, transport.ingress().read_frames())
+                received += map(bytes, frames_from(transport.ingress()))
             assert [framed(frame) for frame in received] == BATCH
 
             transport.egress().send_batch(BATCH)
@@ -77,7 +78,7 @@ def test_a_session_goes_through_all_of_them(layers: Layers) -> None:
             while len(received) < len(BATCH):
                 assert await polled(listener) == [connection]
                 received += map(bytes, connection.read_frames())
-                transport.read_frames()
+                frames_from(transport)
             assert [framed(frame) for frame in received] == BATCH
             transport.close()
             assert await polled(listener) == [connection]

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import resource
 import socket
 from collections.abc import Coroutine
 from contextlib import ExitStack
@@ -21,14 +20,19 @@ from infrastructure.network.sockets import SocketFactory
 from infrastructure.network.udp.buffers import DatagramBuffer
 from infrastructure.network.udp.client import UdpClientTransport, UdpDialer
 from infrastructure.network.udp.listener import BoundUdpListener
+from infrastructure.network.udp.offload import ONE_BY_ONE, WHERE_POSSIBLE, UdpOffload
 from infrastructure.network.udp.sockets import open_datagram_socket
 from tests.adapters.faulty_socket import FaultySocket
+from tests.adapters.runs import frames_from
 
 PACKETS = DatagramBuffer.allocate(150, 64)
 
 
 def dialer(
-    *, mark: int | None = None, offload: bool = True, open_socket: SocketFactory = open_datagram_socket
+    *,
+    mark: int | None = None,
+    offload: UdpOffload = WHERE_POSSIBLE,
+    open_socket: SocketFactory = open_datagram_socket,
 ) -> UdpDialer:
     return UdpDialer(
         packets=PACKETS, counters=TunnelCounters(), mark=mark, offload=offload, open_socket=open_socket
@@ -61,7 +65,9 @@ def over_loopback(scenario: Coroutine[None, None, None]) -> None:
     asyncio.run(asyncio.wait_for(scenario, timeout=10))
 
 
-async def open_path(*, offload: bool = True) -> tuple[BoundUdpListener, UdpClientTransport, Endpoint]:
+async def open_path(
+    *, offload: UdpOffload = WHERE_POSSIBLE
+) -> tuple[BoundUdpListener, UdpClientTransport, Endpoint]:
     listener = BoundUdpListener.bind("127.0.0.1", 0)
     transport = await dialer(offload=offload).dial(listener.local_endpoint)
     await transport.send_message(b"hello")
@@ -100,8 +106,8 @@ def test_a_wait_that_is_over_leaves_no_reader_behind() -> None:
     over_loopback(scenario())
 
 
-@pytest.mark.parametrize("offload", [False, True])
-def test_closing_during_a_wait_leaves_the_next_owner_of_the_descriptor_alone(*, offload: bool) -> None:
+@pytest.mark.parametrize("offload", [ONE_BY_ONE, WHERE_POSSIBLE])
+def test_closing_during_a_wait_leaves_the_next_owner_of_the_descriptor_alone(*, offload: UdpOffload) -> None:
     async def scenario() -> None:
         listener, transport, _ = await open_path(offload=offload)
         loop = asyncio.get_running_loop()
@@ -138,30 +144,11 @@ def test_messages_that_the_kernel_joined_are_received_without_further_traffic() 
         loop.add_reader(transport.fileno(), readable.set)
         await readable.wait()
         loop.remove_reader(transport.fileno())
-        assert [bytes(frame) for frame in transport.ingress().read_frames()] == sent[3:]
+        assert [bytes(frame) for frame in frames_from(transport.ingress())] == sent[3:]
         transport.close()
         listener.close()
 
     over_loopback(scenario())
-
-
-def test_a_path_without_a_descriptor_to_spare_is_a_dial_error_and_no_open_socket() -> None:
-    opened: list[socket.socket] = []
-
-    def open_the_last(family: int) -> socket.socket:
-        opened.append(FaultySocket(family))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
-        return opened[0]
-
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    dial = dialer(open_socket=open_the_last).dial(Endpoint("127.0.0.1", 7))
-    try:
-        with pytest.raises(DialError, match="Too many open files"):
-            dial.send(None)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        dial.close()
-    assert opened[0].fileno() == -1
 
 
 def test_a_message_that_cannot_be_sent_is_a_transport_error() -> None:

@@ -42,7 +42,7 @@ class Desk:
     def submit(self, source: Endpoint, message: bytes = b"\x01" + bytes(129)) -> None:
         packet = DatagramBuffer(1536)
         packet.data[: len(message)] = message
-        packet.length = len(message)
+        packet.length = packet.segment_bytes = len(message)
         packet.endpoint = source
         self.queue.submit([packet])
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from domain.noise.primitives import Buffer
+from domain.session.runs import joined
 from infrastructure.network.addresses import CACHE_LIMIT, SocketAddress
 from infrastructure.network.udp.egress import STRANDED_ERRNOS, ConnectedEgress
 from infrastructure.network.udp.segmentation import (
@@ -36,7 +37,7 @@ class Bench:
         return exc.errno not in NO_ROOM_ERRNOS
 
     def send(self, datagrams: list[Buffer], address: SocketAddress | None = None) -> int:
-        return self.sender.send(datagrams, address)
+        return self.sender.send(joined([*map(bytes, datagrams)]), address)
 
     def received(self) -> list[bytes]:
         arrived = []
@@ -78,9 +79,6 @@ def bench(sending: FaultySocket, receiver: socket.socket) -> Bench:
         ([5, 3, 5], [2]),
         ([3, 5], []),
         ([5, 5, 3, 3, 3], [3, 2]),
-        ([5, 5, 0], [2]),
-        ([0, 0, 5, 5], [2]),
-        ([0, 0], []),
         ([7] * LONGEST_RUN, [LONGEST_RUN]),
         ([7] * LONGEST_RUN + [3], [LONGEST_RUN]),
         ([7] * (2 * LONGEST_RUN), [LONGEST_RUN] * 2),
@@ -215,10 +213,10 @@ def test_a_stranded_client_leaves_from_its_new_address_and_still_in_runs(
     egress = ConnectedEgress(sending)
     before = sending.getsockname()
     sending.send_faults.extend([number, number])
-    assert egress.send_batch([b"1", b"2", b"3"]) == 2
+    assert egress.send_runs(joined([b"1", b"2", b"3"])) == 2
     assert egress.dropped == 1
     assert sending.getsockname() != before
-    assert egress.send_batch([b"4", b"5"]) == 2
+    assert egress.send_runs(joined([b"4", b"5"])) == 2
     assert sending.runs_sent == [2]
     assert [receiver.recvfrom(64) for _ in range(4)] == [
         (datagram, sending.getsockname()) for datagram in (b"2", b"3", b"4", b"5")
@@ -232,7 +230,7 @@ def test_a_refused_run_alone_does_not_move_the_client(
     egress = ConnectedEgress(sending)
     before = sending.getsockname()
     sending.send_faults.append(number)
-    assert egress.send_batch([b"1", b"2", b"3"]) == 3
+    assert egress.send_runs(joined([b"1", b"2", b"3"])) == 3
     assert sending.getsockname() == before
 
 
@@ -242,6 +240,6 @@ def test_a_stranded_client_without_a_route_gives_the_batch_up(
     egress = ConnectedEgress(sending)
     sending.send_faults.extend([errno.ENETUNREACH, errno.ENETUNREACH])
     sending.connect_faults.append(errno.ENETUNREACH)
-    assert egress.send_batch([b"1", b"2", b"3", b"4444"]) == 0
+    assert egress.send_runs(joined([b"1", b"2", b"3", b"4444"])) == 0
     assert egress.dropped == 4
     assert sending.send_faults == type(sending.send_faults)()

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -13,6 +14,7 @@ from infrastructure.pal.linux.errors import SysctlError
 from infrastructure.pal.linux.journal import SERVER, Entry, Journal, JournalFolder
 from infrastructure.pal.linux.sysctl import (
     IPV4_FORWARDING,
+    IPV6_FORWARDING,
     KIND,
     SOURCE_VALID_MARK,
     advertisements_heeded_on,
@@ -20,6 +22,7 @@ from infrastructure.pal.linux.sysctl import (
     forwarding_on,
     ipv6_is_available,
     read_setting,
+    refuse_unchangeable_forwarding,
     setting_kept_at,
     source_filter_is_strict,
     undo,
@@ -94,6 +97,29 @@ def test_a_setting_that_cannot_be_written_says_what_to_run(
     ):
         pass
     assert raised.value.key == IPV4_FORWARDING
+
+
+@pytest.mark.parametrize(("value", "writable"), [("0", True), ("1", True), ("1", False)])
+def test_forwarding_that_is_on_or_can_be_turned_on_is_not_refused(
+    settle: Settle,
+    monkeypatch: pytest.MonkeyPatch,
+    value: str,
+    writable: bool,
+) -> None:
+    settle("net/ipv4/ip_forward", value)
+    monkeypatch.setattr(os, "access", lambda *_: writable)
+    refuse_unchangeable_forwarding([IPV4_FORWARDING])
+    assert read_setting(IPV4_FORWARDING) == value
+
+
+def test_forwarding_that_is_off_for_good_is_refused_with_what_to_run(
+    settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle("net/ipv4/ip_forward", "1")
+    settle("net/ipv6/conf/all/forwarding", "0")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(SysctlError, match=r"sysctl -w net\.ipv6\.conf\.all\.forwarding=1"):
+        refuse_unchangeable_forwarding([IPV4_FORWARDING, IPV6_FORWARDING])
 
 
 def test_a_setting_that_does_not_exist_is_named(settle: Settle) -> None:

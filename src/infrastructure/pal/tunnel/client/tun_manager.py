@@ -24,14 +24,19 @@ the journal.
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from application.network.routing.tun import ClientTunManager
 from application.runtime.log import EventLog
 from domain.addressing.tunnel import TunnelAddresses
+from domain.settings.offload import OffloadMode
 from domain.settings.profile import TransportProfile
 from domain.settings.routing import DEFAULT_ROUTING, TunnelRouting
 from infrastructure.pal.linux.collisions import refuse_collisions
+from infrastructure.pal.linux.dns.file import RESOLV_CONF
+from infrastructure.pal.linux.dns.host import host_asks, name_servers_of
+from infrastructure.pal.linux.dns.reach import tell_of_detours
 from infrastructure.pal.linux.errors import AnotherClientError
 from infrastructure.pal.linux.journal import CLIENT, Journal, JournalFolder
 from infrastructure.pal.linux.kill_switch import Lock, locked
@@ -78,6 +83,7 @@ class _Hold:
 
     netlink: Netlink
     plan: RoutingPlan
+    journal: Journal
 
 
 class LinuxClientTunManager:
@@ -89,16 +95,23 @@ class LinuxClientTunManager:
         journals: JournalFolder,
         tunnel_routing: TunnelRouting = DEFAULT_ROUTING,
         interfaces: Sequence[str] = (),
+        resolv_conf: Path = RESOLV_CONF,
+        *,
+        segmentation: OffloadMode = OffloadMode.AUTO,
     ) -> None:
         """``interfaces`` are those of all profiles that a device may be opened for; a kill switch has to know
-        them.
+        them. ``resolv_conf`` is where programs look up whom to ask for names. ``segmentation`` says whether
+        super-packets may cross the interfaces.
 
-        ``log`` is told what a tunnel cannot carry here, and when somebody deletes the last resort.
+        ``log`` is told what a tunnel cannot carry here, when somebody deletes the last resort, and what
+        becomes of the name servers.
         """
         self._log = log
         self._journals = journals
         self._routing = tunnel_routing
         self._interfaces = (*interfaces, SINK_INTERFACE)
+        self._resolv_conf = resolv_conf
+        self._segmentation = segmentation
         self._held: _Hold | None = None
         self._device_is_open = False
 
@@ -123,7 +136,7 @@ class LinuxClientTunManager:
             # It is the rules that make the server's answers look wrong, so it stands before and after them.
             await enter(_replies_pass_strict_source_filter(journal))
             await enter(policy_rules(netlink, families, plan.rules, journal))
-            self._held = _Hold(netlink, plan)
+            self._held = _Hold(netlink, plan, journal)
             try:
                 yield
             finally:
@@ -142,9 +155,10 @@ class LinuxClientTunManager:
         self._device_is_open = True
         try:
             await _refuse_collisions(self._held.netlink, profile)
-            with tun_device(profile.interface_name) as device:
-                await self._configure(self._held, profile, addresses)
-                yield device
+            with tun_device(profile.interface_name, self._segmentation, self._log) as device:
+                carried = await self._configure(self._held, profile, addresses)
+                async with self._names_from_tunnel(self._held, profile, carried):
+                    yield device
         finally:
             self._device_is_open = False
 
@@ -154,14 +168,27 @@ class LinuxClientTunManager:
         rules = Lock(FIREWALL_MARK, self._interfaces, self._routing.allow_lan)
         await stack.enter_async_context(locked(rules, netlink, changes, self._log))
 
-    async def _configure(self, held: _Hold, profile: TransportProfile, addresses: TunnelAddresses) -> None:
-        """Nothing of this needs undoing: it vanishes with the interface."""
+    @asynccontextmanager
+    async def _names_from_tunnel(
+        self, held: _Hold, profile: TransportProfile, carried: TunnelAddresses
+    ) -> AsyncIterator[None]:
+        """The name servers of the profile, as long as the device is there to reach them."""
+        servers, interface = name_servers_of(profile, carried), profile.interface_name
+        await tell_of_detours(servers, held.plan, held.netlink, (*self._interfaces, interface), self._log)
+        async with host_asks(servers, interface, held.journal, self._log, self._resolv_conf):
+            yield
+
+    async def _configure(
+        self, held: _Hold, profile: TransportProfile, addresses: TunnelAddresses
+    ) -> TunnelAddresses:
+        """The addresses that the device has; nothing of it needs undoing, it vanishes with the interface."""
         interface = profile.interface_name
         usable = usable_addresses(interface, addresses, self._log)
         # Not even a route to the tunnel's own subnet: it may be the subnet that the server is in.
         await bring_up(held.netlink, interface, profile.interface_mtu_bytes, usable, subnet_route=False)
         families = [Family.IPV4] if usable.ipv6 is None else [Family.IPV4, Family.IPV6]
         await lead_into(interface, held.netlink, held.plan, families)
+        return usable
 
 
 async def _refuse_second_client(netlink: Netlink, families: list[Family]) -> None:

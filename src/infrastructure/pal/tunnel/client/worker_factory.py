@@ -37,6 +37,7 @@ class PalClientWorkerFactory:
 
     def create(self, established: Established, tun: TunDevice) -> ProbingWorker:
         """See ClientWorkerFactory."""
+        tun.hand_out_super_packets(wanted=established.aggregated)
         ipv6 = self._addresses.ipv6
         return ClientWorker(
             tun=tun,

@@ -14,6 +14,7 @@ from application.network.routing.tun import TunManager
 from application.runtime.log import EventLog
 from domain.addressing.split import Network
 from domain.addressing.tunnel import TunnelAddresses
+from domain.settings.offload import OffloadMode
 from domain.settings.profile import TransportProfile
 from infrastructure.pal.linux.collisions import refuse_collisions
 from infrastructure.pal.linux.iptables import forwarding_accepted
@@ -32,9 +33,12 @@ from infrastructure.pal.linux.sysctl import (
     IPV6_FORWARDING,
     advertisements_heeded_on,
     forwarding_on,
+    refuse_unchangeable_forwarding,
 )
 from infrastructure.pal.linux.tun import LinuxTunDevice
 from infrastructure.pal.linux.tunnel_interface import bring_up, check_families, tun_device, usable_addresses
+
+_FORWARDING: Final = {Family.IPV4: IPV4_FORWARDING, Family.IPV6: IPV6_FORWARDING}
 
 _ADVICE: Final = "give the tunnel another one in the server's file, and its clients new configurations"
 
@@ -51,11 +55,13 @@ class ServerTunManager:
         *,
         nat: bool = True,
         isolated_from: Sequence[str] = (),
+        segmentation: OffloadMode = OffloadMode.AUTO,
     ) -> None:
         """Without ``nat`` clients keep their tunnel addresses on the way out: somebody has to route to them.
 
         What clients send to those behind the interfaces ``isolated_from``, usually this one among them, is
-        dropped. Raises ValueError if ``profile`` and ``addresses`` disagree about IPv6.
+        dropped. ``segmentation`` says whether super-packets may cross it. Raises ValueError if ``profile``
+        and ``addresses`` disagree about IPv6.
         """
         check_families(profile, addresses)
         self._profile = profile
@@ -64,6 +70,7 @@ class ServerTunManager:
         self._journals = journals
         self._nat = nat
         self._isolated_from = isolated_from
+        self._segmentation = segmentation
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[LinuxTunDevice]:
@@ -74,13 +81,14 @@ class ServerTunManager:
         if addresses.ipv6 is not None and profile.ipv6_subnet is not None:
             subnets[Family.IPV6] = profile.ipv6_subnet
         table = f"tungo_server_{interface}"
+        refuse_unchangeable_forwarding(_FORWARDING[family] for family in subnets)
         async with AsyncExitStack() as stack:
             journal = await stack.enter_async_context(
                 journal_of(self._journals, SERVER, interface, self._log)
             )
             netlink = await stack.enter_async_context(open_netlink())
             await refuse_collisions(netlink, interface, subnets.values(), _ADVICE)
-            device = stack.enter_context(tun_device(interface))
+            device = stack.enter_context(tun_device(interface, self._segmentation, self._log))
             await bring_up(netlink, interface, profile.interface_mtu_bytes, addresses, subnet_route=True)
             rules = self._rules(table, subnets.values())
             await stack.enter_async_context(owned_table(table, rules, journal))
