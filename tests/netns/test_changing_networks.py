@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from dependency_injector import providers
 
-from application.client.connect import ClientTunnel
 from domain.settings.profile import TransportProtocol
 from infrastructure.cryptography.primitives import PycaPrimitives
 from infrastructure.pal.configuration.reading import read_client
 from infrastructure.pal.linux.journal import STATE_FOLDER_VARIABLE
-from infrastructure.pal.linux.monitor import link_monitor
-from infrastructure.pal.tunnel.client.tun_manager import SINK_INTERFACE
 from tests.adapters.log import RememberingLog
 from tests.netns.tungo_program import eventually
 from tests.netns.tunnel_bed import (
@@ -64,30 +62,19 @@ class WatchingClient:
 
     async def _live(self) -> None:
         file = self._bed.folders.client / "client_configuration.json"
-        settings = read_client(file, PycaPrimitives().public_key)
-        container = ClientContainer(settings=settings)
-        interfaces = {SINK_INTERFACE, *(profile.interface_name for _, profile in settings.slots)}
-        async with link_monitor(interfaces, self.log) as changes:
-            tunnel = ClientTunnel(
-                options=container.options(),
-                ascent_after_s=settings.fallback_retry_s,
-                tun_manager=container.tun_manager(),
-                router=container.router(),
-                clock=container.clock(),
-                entropy=container.entropy(),
-                log=self.log,
-                changes=changes,
-            )
-            stop = asyncio.Event()
-            living = asyncio.ensure_future(tunnel.run())
-            self._stop.set_result((asyncio.get_running_loop(), stop))
-            waiting = asyncio.ensure_future(stop.wait())
-            await asyncio.wait((living, waiting), return_when=asyncio.FIRST_COMPLETED)
-            for task in (living, waiting):
-                task.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
-            with suppress(asyncio.CancelledError):
-                await living
+        container = ClientContainer(settings=read_client(file, PycaPrimitives().public_key))
+        with container.log.override(providers.Object(self.log)):
+            tunnel = container.tunnel()
+        stop = asyncio.Event()
+        living = asyncio.ensure_future(tunnel.run())
+        self._stop.set_result((asyncio.get_running_loop(), stop))
+        waiting = asyncio.ensure_future(stop.wait())
+        await asyncio.wait((living, waiting), return_when=asyncio.FIRST_COMPLETED)
+        for task in (living, waiting):
+            task.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        with suppress(asyncio.CancelledError):
+            await living
 
 
 @pytest.fixture(params=[UDP, TCP], ids=lambda transport: transport.value, scope="module")
@@ -132,6 +119,21 @@ def goes_on(bed: TunnelBed) -> bool:
     return eventually(answers, LIMIT_S)
 
 
+def build_wall(bed: TunnelBed) -> None:
+    """From now on nothing gets from the client to the server, nor back."""
+    bed.internet.run(
+        "nft",
+        "add table ip wall;"
+        "add chain ip wall in { type filter hook forward priority 0; policy drop; };"
+        "add rule ip wall in counter",
+    )
+
+
+def meets_wall(bed: TunnelBed) -> bool:
+    """Whether anything has tried."""
+    return "packets 0 " not in bed.internet.run("nft", "list", "table", "ip", "wall")
+
+
 def test_another_address(bed: TunnelBed, client: WatchingClient, transport: TransportProtocol) -> None:
     bed.move_client(CLIENT, CLIENT_AFTER_MOVE)
     assert goes_on(bed), client.log.messages
@@ -160,10 +162,30 @@ def test_a_cable_that_is_out_for_a_while(bed: TunnelBed, client: WatchingClient)
     assert client.sessions == 2
 
 
+def test_the_program_itself_watches(bed: TunnelBed) -> None:
+    bed.bring_up()
+    bed.client.run("ip", "link", "set", bed.client_cable, "down")
+    bed.client_process.await_log('reason="the network has changed"', LIMIT_S)
+    bed.client.run("ip", "link", "set", bed.client_cable, "up")
+    bed.client.run("ip", "route", "add", "default", "via", CLIENT_GATEWAY)
+    assert goes_on(bed), bed.client_process.log
+
+
+def test_an_attempt_to_connect_that_is_under_way_begins_anew(bed: TunnelBed) -> None:
+    build_wall(bed)
+    client = WatchingClient(bed)
+    try:
+        assert eventually(lambda: meets_wall(bed), START_S)
+        bed.internet.run("nft", "delete table ip wall")
+        bed.move_client(CLIENT, CLIENT_AFTER_MOVE)
+        assert goes_on(bed), client.log.messages
+        assert client.log.messages == ["connected", "tunnel is up"]  # no attempt has failed
+    finally:
+        client.end()
+
+
 def test_a_network_that_blocks_the_server(bed: TunnelBed, client: WatchingClient) -> None:
-    bed.internet.run(
-        "nft", "add table ip wall; add chain ip wall in { type filter hook forward priority 0; policy drop; }"
-    )
+    build_wall(bed)
     bed.internet.run("ip", "addr", "add", f"{OTHER_GATEWAY}/24", "dev", bed.internet_cable)
     changed_s = time.monotonic()
     bed.client.run("ip", "route", "replace", "default", "via", OTHER_GATEWAY)

@@ -51,6 +51,7 @@ pytestmark = pytest.mark.netns
 _T = TypeVar("_T")
 
 INTERFACE: Final = "c_udptun0"
+PATIENCE_S: Final = 10.0
 WORD: Final = b"in clear"
 STRICT: Final = Lock(mark=FIREWALL_MARK, interfaces=(INTERFACE, SINK_INTERFACE), allow_lan=False)
 WITH_LAN: Final = Lock(mark=FIREWALL_MARK, interfaces=(INTERFACE, SINK_INTERFACE), allow_lan=True)
@@ -82,7 +83,8 @@ asyncio.run(run())
 @pytest.fixture
 def uplink(bed: NetnsBed) -> Uplink:
     made = Uplink(bed)
-    assert all(made.answers(address) for address in EVERYWHERE)  # the neighbours are known now
+    for address in EVERYWHERE:
+        assert eventually(partial(made.answers, address), PATIENCE_S)  # the neighbours are known now
     return made
 
 

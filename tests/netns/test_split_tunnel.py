@@ -14,6 +14,7 @@ from typing import Final, ParamSpec, TypeVar
 import pytest
 
 from domain.addressing.tunnel import TunnelAddresses
+from domain.settings.offload import OffloadMode
 from domain.settings.routing import TunnelRouting
 from infrastructure.pal.linux import split
 from infrastructure.pal.linux.errors import JournalError, NetworkError
@@ -109,7 +110,7 @@ async def tunnelled(
         IPv4Interface("10.0.1.2/24"), IPv6Interface("fd00:1::2/64") if Family.IPV6 in families else None
     )
     async with held(routing, journals) as (netlink, plan):
-        with tun_device(TUNNEL):
+        with tun_device(TUNNEL, OffloadMode.AUTO, RememberingLog()):
             await bring_up(netlink, TUNNEL, 1400, addresses, subnet_route=False)
             await lead_into(TUNNEL, netlink, plan, families)
             yield

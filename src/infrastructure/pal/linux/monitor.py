@@ -6,15 +6,15 @@ reaches the Internet.
 """
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
-from typing import Final, Protocol, TypeAlias
+import socket
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Final, TypeAlias
 
 from application.network.routing.changes import NetworkChanges
 from application.runtime.log import EventLog
 from infrastructure.pal.linux.errors import NetworkError
 from infrastructure.pal.linux.netlink import MainRoute, Netlink, open_netlink
-from infrastructure.pal.linux.pyroute import prepare_import
 
 # Ours: a cable that is plugged in is a link, some addresses and some routes within milliseconds. Longer than
 # that burst, shorter than anybody notices.
@@ -24,18 +24,11 @@ SETTLE_S: Final = 0.25
 # RTMGRP_IPV6_ROUTE
 _GROUPS: Final = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 
+# Ours: a bounded share of the event loop, which carries the tunnel as well.
+_NOTIFICATIONS_PER_WAKE_UP: Final = 64
+
 # What this host looks like from where a packet leaves: addresses, routes, and the interfaces that carry.
 _View: TypeAlias = frozenset[tuple[str, str] | MainRoute | str]
-
-
-class _Subscription(Protocol):
-    async def __aenter__(self) -> "_Subscription": ...
-
-    async def __aexit__(self, kind: None, error: None, trace: None) -> None: ...
-
-    async def bind(self, groups: int) -> None: ...
-
-    def get(self) -> AsyncIterable[object]: ...
 
 
 class LinkMonitor:
@@ -94,44 +87,40 @@ async def link_monitor(
     ``ignoring`` are the interfaces of the tunnel, whether they are there or not. ``log`` is told when the
     kernel does not show what has changed. Raises NetworkError.
     """
+    loop = asyncio.get_running_loop()
     async with open_netlink() as netlink:
         monitor = LinkMonitor(netlink, frozenset({*ignoring, "lo"}), log, settle_s)
-        loop = asyncio.get_running_loop()
         # Before the first look: a change between the two is then looked at twice, and not overlooked.
-        subscription = await netlink.loop.run(_subscribed())
-        listening = asyncio.ensure_future(
-            netlink.loop.run(_listen(subscription, lambda: loop.call_soon_threadsafe(monitor.notified.set)))
-        )
-        try:
-            await monitor.begin()
-            yield monitor
-        finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
-            await netlink.loop.run(subscription.__aexit__(None, None, None))
+        with _subscribed() as subscription:
+            descriptor = subscription.fileno()
+            loop.add_reader(descriptor, _drain, subscription, monitor.notified)
+            try:
+                await monitor.begin()
+                yield monitor
+            finally:
+                loop.remove_reader(descriptor)
 
 
-async def _subscribed() -> _Subscription:
-    prepare_import()
-    from pyroute2.iproute.linux import (  # type: ignore[import-untyped]  # noqa: PLC0415  (see netlink)
-        AsyncIPRoute,
+def _subscribed() -> socket.socket:
+    """A socket that becomes readable when a link, an address or a route changes. Raises NetworkError."""
+    subscription = socket.socket(
+        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
     )
-
-    subscription: _Subscription = await AsyncIPRoute().__aenter__()
-    await subscription.bind(groups=_GROUPS)
+    try:
+        subscription.bind((0, _GROUPS))
+    except OSError as exc:
+        subscription.close()
+        raise NetworkError(f"cannot watch the network: {exc.strerror}") from exc
     return subscription
 
 
-async def _listen(subscription: _Subscription, notify: Callable[[], object]) -> None:
-    """Call ``notify`` for every notification, and when some were lost because there were too many."""
-    from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]  # noqa: PLC0415
-
-    while True:
-        try:
-            async for _ in subscription.get():
-                notify()
-        except (NetlinkError, OSError):
-            notify()
+def _drain(subscription: socket.socket, notified: asyncio.Event) -> None:
+    """Take the notifications that wait, or the news that some were lost because there were too many."""
+    notified.set()
+    with suppress(OSError):
+        for _ in range(_NOTIFICATIONS_PER_WAKE_UP):
+            # What it says does not matter, and the kernel drops what does not fit.
+            subscription.recv(1)
 
 
 _: type[NetworkChanges] = LinkMonitor
