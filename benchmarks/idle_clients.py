@@ -105,7 +105,13 @@ async def connect_all(transport: TransportProtocol, clients: int, ca_file: str |
         server=ServerAddress(ipv4=IPv4Address(SERVER)),
         tls=TlsSettings(ca_file=ca_file),
     )
-    dialer = dialer_of(profile, offload=DEFAULT_OFFLOAD, counters=TunnelCounters(), log=TextEventLog())
+    dialer = dialer_of(
+        profile,
+        offload=DEFAULT_OFFLOAD,
+        aggregation=False,
+        counters=TunnelCounters(),
+        log=TextEventLog(),
+    )
     places = asyncio.Semaphore(DIALLED_AT_ONCE)
 
     async def connect(number: int) -> Established:

@@ -101,7 +101,13 @@ def build_dialer_for(settings: ClientSettings, counters: TunnelCounters, log: Ev
     """Paths whose packets carry our mark and so go round the tunnel."""
 
     def dialer_for(profile: TransportProfile) -> Dialer:
-        return dialer_of(profile, offload=settings.offload, counters=counters, log=log)
+        return dialer_of(
+            profile,
+            offload=settings.offload,
+            aggregation=settings.aggregation,
+            counters=counters,
+            log=log,
+        )
 
     return dialer_for
 

@@ -15,6 +15,8 @@ from application.server.register import Registrar
 from application.server.sessions import SessionRepository
 from application.server.streams import StreamReception
 from domain.addressing.endpoint import Endpoint
+from domain.session.aggregated_stream import LARGEST_AGGREGATED_BODY_BYTES
+from domain.session.framing import LARGEST_BODY_BYTES
 from domain.settings.profile import TransportProfile, TransportProtocol
 from infrastructure.network.stream.client import StreamDialer
 from infrastructure.network.stream.codec import Codec
@@ -27,9 +29,14 @@ from infrastructure.network.tls.server import ReloadingServerContext
 from infrastructure.network.ws.codec import WebSocketClientCodec, WebSocketServerCodec
 
 
-def stream_dialer(profile: TransportProfile, mark: int | None) -> Dialer:
+def stream_dialer(profile: TransportProfile, mark: int | None, *, aggregation: bool) -> Dialer:
     """See ``tungo.transports.dialer_of``; ``mark`` is the firewall mark of everything sent, None for none."""
-    return StreamDialer(name=profile.protocol.value, mark=mark, codecs=_client_codecs(profile))
+    return StreamDialer(
+        name=profile.protocol.value,
+        mark=mark,
+        codecs=_client_codecs(profile),
+        largest_body_bytes=LARGEST_AGGREGATED_BODY_BYTES if aggregation else LARGEST_BODY_BYTES,
+    )
 
 
 def stream_reception(

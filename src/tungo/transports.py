@@ -75,9 +75,16 @@ def session_crypto_of(primitives: Primitives, role: Role, profile: TransportProf
 
 
 def dialer_of(
-    profile: TransportProfile, *, offload: OffloadSettings, counters: TunnelCounters, log: EventLog
+    profile: TransportProfile,
+    *,
+    offload: OffloadSettings,
+    aggregation: bool,
+    counters: TunnelCounters,
+    log: EventLog,
 ) -> Dialer:
     """Paths to the server of ``profile`` whose packets carry our mark and so go round the tunnel.
+
+    ``aggregation`` says that the handshake may offer aggregated frames.
 
     Raises ConfigurationError if the authorities of a WSS profile cannot be read, UdpError if this kernel
     lacks an offload that has to be there.
@@ -92,7 +99,7 @@ def dialer_of(
         )
     from tungo.streams import stream_dialer  # noqa: PLC0415 - a UDP tunnel need not load TLS and WebSocket
 
-    return stream_dialer(profile, FIREWALL_MARK)
+    return stream_dialer(profile, FIREWALL_MARK, aggregation=aggregation)
 
 
 def reception_of(

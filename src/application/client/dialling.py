@@ -17,8 +17,8 @@ from domain.addressing.endpoint import Endpoint
 # packets where it is blocked for good, and the network of a laptop that stays on is the same for hours.
 LONGEST_PAUSE_S: Final = 600.0
 
-# Ours: how long a look-up may take when there are addresses to fall back on. With the tunnel down, the resolver
-# that is asked may be one behind it.
+# Ours: how long a look-up may take when there are addresses to fall back on. With the tunnel down, the
+# resolver that is asked may be one behind it.
 LOOK_UP_LIMIT_S: Final = 1.0
 
 
@@ -61,7 +61,7 @@ class Dialling:
             raise
 
     async def look_up(self) -> None:
-        """Look the server's name up, for the time when the resolver is out of reach; a failure is for later."""
+        """Look the server's name up, for the time when the resolver is out of reach; may fail in silence."""
         if not self._known_endpoints:
             with suppress(TransportError, TimeoutError):
                 async with asyncio.timeout(LOOK_UP_LIMIT_S):

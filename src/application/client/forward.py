@@ -107,7 +107,7 @@ class ClientWorker:
         if parcels:
             counters.packets_in += len(parcels)
             counters.bytes_in += sum([len(packet) for packet, _, _ in parcels])
-            self._tun.write_parcels(parcels)
+            counters.dropped_by_host += len(parcels) - self._tun.write_parcels(parcels)
 
 
 _: type[ProbingWorker] = ClientWorker

@@ -12,7 +12,7 @@ from application.network.udp.listener import UdpListener
 from application.network.udp.packet import Packet
 from application.network.udp.registration import Registration
 from application.server.reception import Arrival, Reception
-from application.server.sessions import SessionRepository
+from application.server.sessions import PeerSession, SessionRepository
 from domain.addressing.endpoint import Endpoint
 from domain.session.identifiers import ROUTE_ID_BYTES
 
@@ -21,7 +21,7 @@ _ROUTE_ID: Final = struct.Struct(f"{ROUTE_ID_BYTES}s")
 
 
 class DatagramReception:
-    """Sorts datagrams by session, one dictionary look-up per session and batch.
+    """Sorts datagrams by session, those with either of its route ids together, so that their order stays.
 
     ``packets`` are the receive buffers, one batch of them. A run goes where its first datagram belongs: one
     sender's port is one session's, and what is not, the session refuses.
@@ -76,33 +76,32 @@ class DatagramReception:
         self._listener.close()
 
     def _arrivals(self, received: Sequence[Packet]) -> Iterator[Arrival]:
-        for route_id, group in self._by_route_id(received).items():
-            session = self._sessions.find_by_route_id(route_id)
-            if session is None:
-                self._registration.submit(group)
-            else:
-                yield Arrival(
-                    session,
-                    [(packet.view[: packet.length], packet.segment_bytes) for packet in group],
-                    [packet.endpoint for packet in group],
-                )
-
-    def _by_route_id(self, received: Sequence[Packet]) -> dict[bytes, list[Packet]]:
-        groups: dict[bytes, list[Packet]] = {}
+        groups: dict[PeerSession, list[Packet]] = {}
+        strangers: list[Packet] = []
+        find = self._sessions.find_by_route_id
         unpack_from = _ROUTE_ID.unpack_from
         for packet in received:
             if packet.flags:
                 self._counters.dropped_truncated += 1
-            elif packet.length < ROUTE_ID_BYTES:
+                continue
+            if packet.length < ROUTE_ID_BYTES:
                 self._counters.dropped_unauthentic += 1
+                continue
+            session = find(*unpack_from(packet.data))
+            if session is None:
+                strangers.append(packet)
+            elif session in groups:
+                groups[session].append(packet)
             else:
-                (route_id,) = unpack_from(packet.data)
-                group = groups.get(route_id)
-                if group is None:
-                    groups[route_id] = [packet]
-                else:
-                    group.append(packet)
-        return groups
+                groups[session] = [packet]
+        if strangers:
+            self._registration.submit(strangers)
+        for session, group in groups.items():
+            yield Arrival(
+                session,
+                [(packet.view[: packet.length], packet.segment_bytes) for packet in group],
+                [packet.endpoint for packet in group],
+            )
 
 
 _: type[Reception] = DatagramReception

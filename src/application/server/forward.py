@@ -77,7 +77,8 @@ class ServerWorker:
         if admitted:
             self._counters.packets_in += len(admitted)
             self._counters.bytes_in += sum([len(packet) for packet, _, _ in admitted])
-            self._tun.write_parcels(admitted)
+            taken = self._tun.write_parcels(admitted)
+            self._counters.dropped_by_host += len(admitted) - taken
         # For peers that take packets alone, the kernel is better at cutting them.
         wanted = self._sessions.some_take_super_packets
         if wanted is not self._super_packets:

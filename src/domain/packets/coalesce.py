@@ -30,7 +30,6 @@ from domain.packets.parcel import (
     LARGEST_PACKET_BYTES,
     PSH,
     SMALLEST_TCP_HEADER_BYTES,
-    SMALLEST_TCP_SEGMENT_BYTES,
     TCP,
     UDP,
     UDP_HEADER_BYTES,
@@ -43,6 +42,9 @@ MOST_DATAGRAMS: Final = 64
 # The sum of each packet of a train counts this many times as much as that of the next. Without weights, a
 # faulty memory that turns the same bit on in one packet and off in another would go unnoticed; with this one,
 # whose powers are all different modulo 65535 up to the 256th and none the negative of another, it does not.
+# Linux takes no super-packet with smaller ones (TCP_MIN_GSO_SIZE).
+_SMALLEST_TCP_SEGMENT_BYTES: Final = 8
+
 _WEIGHT: Final = 7
 MOST_SEGMENTS: Final = 256
 
@@ -230,7 +232,7 @@ class _Batch:
             tcp_bytes = packet[transport + 12] >> 2 & 0x3C
             header_bytes += tcp_bytes
             joins = flags & ~PSH == ACK and SMALLEST_TCP_HEADER_BYTES <= tcp_bytes < size - transport
-            opens = joins and not flags & PSH and size >= header_bytes + SMALLEST_TCP_SEGMENT_BYTES
+            opens = joins and not flags & PSH and size >= header_bytes + _SMALLEST_TCP_SEGMENT_BYTES
         elif whole and protocol == UDP:
             header_bytes += UDP_HEADER_BYTES
             checksum = packet[transport + 6] or packet[transport + 7]

@@ -26,7 +26,6 @@ from domain.packets.parcel import (
     MOST_UDP_SEGMENTS,
     RST,
     SMALLEST_TCP_HEADER_BYTES,
-    SMALLEST_TCP_SEGMENT_BYTES,
     SYN,
     TCP,
     UDP,
@@ -83,7 +82,7 @@ def layout_of_untrusted(
 
     Raises MalformedParcelError if the headers are not all there, state other lengths, or belong to nothing
     that can be cut or completed; if a super-packet has a single segment or none, or a complete checksum, or
-    more or smaller segments than Linux makes.
+    more segments of UDP than Linux makes.
     """
     size = len(packet)
     if not segment_bytes and not partial_checksum:
@@ -107,8 +106,6 @@ def layout_of_untrusted(
                 raise MalformedParcelError("too many segments", size, segment_bytes)
         else:
             train = Train.TCP_IPV4 if packet[0] >> 4 == IPV4 else Train.TCP_IPV6
-            if segment_bytes < SMALLEST_TCP_SEGMENT_BYTES:
-                raise MalformedParcelError("too small segments", size, segment_bytes)
             if flags & _NEVER_IN_SEGMENTS:
                 raise MalformedParcelError("SYN or RST", size, segment_bytes)
     return _layout(train, protocol, network_bytes + transport_bytes, network_bytes, flags & CWR)

@@ -41,10 +41,12 @@ PSH: Final = 0x08
 ACK: Final = 0x10
 CWR: Final = 0x80
 
-# Linux's bounds on what it sends in one: TCP_MIN_GSO_SIZE, UDP_MAX_SEGMENTS. Anything beyond is made by hand,
-# to turn one parcel into tens of thousands of packets.
-SMALLEST_TCP_SEGMENT_BYTES: Final = 8
+# Linux's bound on what it sends in one: UDP_MAX_SEGMENTS.
 MOST_UDP_SEGMENTS: Final = 128
+
+# Ours: the smallest segments that a super-packet on the wire may have. Two peers have little to gain from
+# smaller ones, and one could turn 64 KiB of the other's time and bandwidth into tens of thousands of packets.
+SMALLEST_SEGMENT_BYTES: Final = 200
 
 
 class MalformedParcelError(Exception):

@@ -19,7 +19,7 @@ from typing import Final
 
 from domain.packets.ip import IPV4, IPV4_HEADER_BYTES, IPV6, IPV6_HEADER_BYTES
 from domain.packets.layout import layout_of_untrusted
-from domain.packets.parcel import LARGEST_PACKET_BYTES, MalformedParcelError, Parcel
+from domain.packets.parcel import LARGEST_PACKET_BYTES, SMALLEST_SEGMENT_BYTES, MalformedParcelError, Parcel
 
 RECORD_HEADER: Final = Struct(">HHBx")
 RECORD_HEADER_BYTES: Final = RECORD_HEADER.size
@@ -88,7 +88,7 @@ def decode_untrusted(plaintext: bytes, mtu_bytes: int = LARGEST_PACKET_BYTES) ->
 def _claimed(packet_untrusted: bytes, claims: int, mtu_bytes: int) -> Parcel | None:
     """A parcel that claims to be more than a finished packet; None if it is not."""
     segment_bytes, flags_and_reserved = divmod(claims, 1 << 16)
-    if flags_and_reserved & ~(_PARTIAL_CHECKSUM << 8):
+    if flags_and_reserved & ~(_PARTIAL_CHECKSUM << 8) or 0 < segment_bytes < SMALLEST_SEGMENT_BYTES:
         return None
     partial_checksum = bool(flags_and_reserved)
     try:

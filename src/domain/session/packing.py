@@ -8,7 +8,7 @@ costs more than a frame that is half full.
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from domain.packets.parcel import MalformedParcelError, Parcel
+from domain.packets.parcel import SMALLEST_SEGMENT_BYTES, MalformedParcelError, Parcel
 from domain.packets.records import RECORD_HEADER_BYTES
 from domain.packets.segment import segment, split
 
@@ -34,7 +34,7 @@ def grouped(parcels: Sequence[Parcel], room_bytes: int) -> tuple[list[Group], in
     malformed = 0
     for parcel in parcels:
         pieces: Sequence[Parcel] = (parcel,)
-        if len(parcel[0]) > largest_packet_bytes:
+        if len(parcel[0]) > largest_packet_bytes or 0 < parcel[1] < SMALLEST_SEGMENT_BYTES:
             try:
                 pieces = _cut(parcel, largest_packet_bytes)
             except MalformedParcelError:
@@ -77,7 +77,8 @@ def finished(parcels: Iterable[Parcel]) -> tuple[list[bytes], int]:
 def _cut(parcel: Parcel, most_bytes: int) -> list[Parcel]:
     """Smaller parcels, most of them as large as may be. Raises MalformedParcelError."""
     _, segment_bytes, _ = parcel
-    if 2 * segment_bytes > most_bytes:
-        # No two segments share a frame. One alone may fit none and go out as it is: it has to be finished.
+    if 2 * segment_bytes > most_bytes or segment_bytes < SMALLEST_SEGMENT_BYTES:
+        # No two segments share a frame, or the other end would take them for an attack. One alone may fit no
+        # frame and go out as it is: it has to be finished.
         return [(packet, 0, False) for packet in segment(parcel)]
     return split(parcel, most_bytes)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.packets.layout import layout_of_untrusted
-from domain.packets.parcel import MalformedParcelError, Parcel
+from domain.packets.parcel import SMALLEST_SEGMENT_BYTES, MalformedParcelError, Parcel
 from domain.packets.records import decode_untrusted, encode, packed_size
 from tests.domain.packets.trains import FLOWS, TCP_IPV4, UDP_IPV6, Flow, some_payload
 
@@ -40,6 +40,14 @@ def test_parcels_of_every_kind_come_back() -> None:
     assert decode_untrusted(encode(parcels)) == (parcels, 0)
     assert packed_size(parcels) == len(encode(parcels))
     assert decode_untrusted(b"") == ([], 0)
+
+
+@pytest.mark.parametrize("flow", [TCP_IPV4, UDP_IPV6])
+def test_no_record_bursts_into_countless_packets(flow: Flow) -> None:
+    sound = flow.train(some_payload(3000), SMALLEST_SEGMENT_BYTES)
+    tiny = flow.train(some_payload(3000), SMALLEST_SEGMENT_BYTES - 1)
+
+    assert decode_untrusted(encode([tiny, sound, tiny])) == ([sound], 2)
 
 
 def test_a_packet_of_the_largest_size_fits_a_record() -> None:

@@ -1,7 +1,8 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.packets.parcel import Parcel
+from domain.packets.parcel import SMALLEST_SEGMENT_BYTES, Parcel
 from domain.packets.records import RECORD_HEADER_BYTES, packed_size
 from domain.packets.segment import segment
 from domain.session.packing import finished, grouped
@@ -65,6 +66,16 @@ def test_segments_of_which_no_two_share_a_frame_are_finished_packets() -> None:
     groups, _ = grouped([train], 400)
 
     assert groups == [([(packet, 0, False)], True) for packet in segment(train)]
+
+
+@pytest.mark.parametrize("segment_bytes", [1, 7, SMALLEST_SEGMENT_BYTES - 1])
+def test_segments_too_small_for_the_wire_are_finished_packets(segment_bytes: int) -> None:
+    train = TCP_IPV4.train(some_payload(600), segment_bytes)
+
+    groups, malformed = grouped([train], 65_000)
+
+    assert groups == [([(packet, 0, False) for packet in segment(train)], True)]
+    assert malformed == 0
 
 
 def test_a_malformed_super_packet_is_left_out_and_counted() -> None:

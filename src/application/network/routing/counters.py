@@ -11,6 +11,7 @@ class TunnelCounters:
     __slots__ = (
         "bytes_in",
         "bytes_out",
+        "dropped_by_host",
         "dropped_malformed",
         "dropped_no_peer",
         "dropped_no_room",
@@ -32,6 +33,7 @@ class TunnelCounters:
         self.bytes_out = 0
         self.dropped_source = 0  # inner source address that the sender may not use
         self.dropped_no_peer = 0  # inner destination that no session has
+        self.dropped_by_host = 0  # what the kernel would not take from the tunnel
         self.dropped_malformed = 0  # what a peer sent inside a frame and is no packet
         self.dropped_no_room = 0  # for a peer whose connection takes no more at the moment
         self.dropped_truncated = 0  # datagrams longer than the receive buffer

@@ -61,7 +61,8 @@ class TunDevice(Protocol):
         ...
 
     def read_parcels(self, limit: int) -> list[Parcel]:
-        """What the kernel routes into the tunnel next, at most ``limit`` parcels, in order.
+        """What the kernel routes into the tunnel next, at most ``limit`` parcels, in order, or fewer that are
+        long.
 
         They are as the kernel hands them out: super-packets of up to 64 KiB, and checksums that are still
         partial, also those of packets. Never blocks and never waits for a fuller batch; empty means that

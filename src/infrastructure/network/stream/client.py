@@ -18,7 +18,7 @@ from application.network.connection.transport import (
 )
 from domain.addressing.endpoint import Endpoint
 from domain.noise.primitives import Buffer
-from domain.session.framing import framed
+from domain.session.framing import LARGEST_BODY_BYTES, framed
 from domain.session.runs import ReceivedRun
 from domain.settings.profile import TransportProfile
 from infrastructure.network.addresses import family_of, socket_address_of
@@ -52,7 +52,12 @@ class StreamClientTransport:
     __slots__ = ("_connection", "_kept", "_remote_endpoint", "_waiting", "_watch")
 
     def __init__(
-        self, connected_socket: socket.socket, remote_endpoint: Endpoint, codecs: Sequence[Codec] = ()
+        self,
+        connected_socket: socket.socket,
+        remote_endpoint: Endpoint,
+        codecs: Sequence[Codec] = (),
+        *,
+        largest_body_bytes: int = LARGEST_BODY_BYTES,
     ) -> None:
         self._remote_endpoint = remote_endpoint
         self._kept: deque[bytes] = deque()  # while it holds something, the connection is recalled
@@ -65,6 +70,7 @@ class StreamClientTransport:
             buffer=memoryview(bytearray(RECEIVE_BUFFER_BYTES)),
             attendant=self._watch,
             release=self._release,
+            largest_body_bytes=largest_body_bytes,
         )
         try:
             self._watch.add(connected_socket.fileno(), self._connection)
@@ -171,10 +177,12 @@ class StreamClientTransport:
 class StreamDialer:
     """Opens paths over TCP with ``codecs`` on them. ``name`` is what error texts call such a path.
 
-    ``mark`` is the firewall mark of everything sent, None for no mark.
+    ``mark`` is the firewall mark of everything sent, None for no mark. ``largest_body_bytes`` is what may
+    come in a frame, from the first one on: a server that has agreed on long frames does not wait until that
+    is known here.
     """
 
-    __slots__ = ("_codecs", "_lookup", "_mark", "_name", "_open_socket")
+    __slots__ = ("_codecs", "_largest_body_bytes", "_lookup", "_mark", "_name", "_open_socket")
 
     def __init__(
         self,
@@ -182,12 +190,14 @@ class StreamDialer:
         name: str = "TCP",
         mark: int | None = None,
         codecs: Codecs = no_codecs,
+        largest_body_bytes: int = LARGEST_BODY_BYTES,
         lookup: NameLookup = look_up,
         open_socket: SocketFactory = open_stream_socket,
     ) -> None:
         self._name = name
         self._mark = mark
         self._codecs = codecs
+        self._largest_body_bytes = largest_body_bytes
         self._lookup = lookup
         self._open_socket = open_socket
 
@@ -218,7 +228,12 @@ class StreamDialer:
         family = family_of(endpoint)
         with opened(self._open_socket, family, self._mark) as stream_socket:
             await _connect(stream_socket, endpoint)
-            return StreamClientTransport(stream_socket, endpoint, self._codecs(endpoint))
+            return StreamClientTransport(
+                stream_socket,
+                endpoint,
+                self._codecs(endpoint),
+                largest_body_bytes=self._largest_body_bytes,
+            )
 
     def _refusal(self, endpoint_and_reason: str) -> str:
         return f"cannot open a {self._name} path to {endpoint_and_reason}"

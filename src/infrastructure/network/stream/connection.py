@@ -119,6 +119,7 @@ class Connection:
         buffer: memoryview,
         attendant: Attendant,
         release: Release,
+        largest_body_bytes: int = LARGEST_BODY_BYTES,
     ) -> None:
         self.stream_socket = stream_socket
         self.endpoint = self._socket_endpoint = endpoint
@@ -135,7 +136,7 @@ class Connection:
         self.wants_room = False  # something waits, to be flushed
         self._codec: Codec | None = CodecStack(codecs) if codecs else None
         self._enlargeable = tuple(codec for codec in codecs if isinstance(codec, Enlargeable))
-        self._largest_body_bytes = LARGEST_BODY_BYTES
+        self._largest_body_bytes = largest_body_bytes
 
     def start(self) -> None:
         """Begin the layers' opening handshakes; a client's first words go out."""

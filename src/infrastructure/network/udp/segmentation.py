@@ -10,7 +10,7 @@ From the refusal this is learnt:
 =====================  =================================================================================
 EIO                    the way out cannot segment: this socket sends no more runs
 EINVAL, EMSGSIZE       if the first of the run goes out alone, it is too long for the path's MTU: it can be
-                       fragmented, not segmented. Datagrams that long go alone to this address from now on
+                       fragmented, not segmented. Datagrams that long go alone to this address for a while
 anything else          nothing; and nothing from EINVAL if the first alone is refused, too: the address or the
                        socket's own is at fault
 =====================  =================================================================================
@@ -20,6 +20,7 @@ import errno
 import logging
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -35,6 +36,9 @@ LONGEST_RUN: Final = 64
 
 # Ours: below the 65 507 bytes of the largest UDP datagram over IPv4, so that no run fails for its own length.
 LARGEST_RUN_BYTES: Final = 65_000
+
+# Ours: how long a path is thought to be too narrow for runs of a length: it may be another one by then.
+REMEMBERED_S: Final = 600.0
 
 # The kernel has no room now: the rest of the batch would fare no better.
 NO_ROOM_ERRNOS: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})
@@ -68,8 +72,8 @@ class RunSender:
         self._name = name
         self._goes_on = goes_on
         self._offload = offload and segments_runs(datagram_socket)
-        # Address (None: the connected one) -> the largest datagram that may be part of a run, if limited.
-        self._largest: dict[SocketAddress | None, int] = {}
+        # Address (None: the connected one) -> the largest datagram that may be part of a run, and until when.
+        self._largest: dict[SocketAddress | None, tuple[int, float]] = {}
 
     def send(self, runs: Sequence[SealedRun], address: SocketAddress | None) -> int:
         """Send all in order, to the connected peer if ``address`` is None; returns how many datagrams were
@@ -98,7 +102,7 @@ class RunSender:
 
     def _send_run(self, frames: Buffer, size: int, address: SocketAddress | None) -> tuple[int, bool]:
         """Send datagrams of ``size`` bytes; how many were taken, and whether more are worth a try."""
-        if not self._offload or size > self._largest.get(address, LARGEST_RUN_BYTES):
+        if not self._offload or size > self._largest_in_run(address):
             return self._send_each(cut((frames, size)), address)
         most_bytes = size * min(LONGEST_RUN, LARGEST_RUN_BYTES // size)
         if len(frames) <= most_bytes:
@@ -154,8 +158,18 @@ class RunSender:
         if taken == 1 and refusal.errno in _TOO_LONG_ERRNOS:
             if len(self._largest) >= CACHE_LIMIT:
                 self._largest.clear()
-            self._largest[address] = len(datagrams[0]) - 1
+            self._largest[address] = len(datagrams[0]) - 1, time.monotonic() + REMEMBERED_S
         if not goes_on:
             return taken, False
         more, goes_on = self._send_each(datagrams[1:], address)
         return taken + more, goes_on
+
+    def _largest_in_run(self, address: SocketAddress | None) -> int:
+        known = self._largest.get(address)
+        if known is None:
+            return LARGEST_RUN_BYTES
+        largest, until_s = known
+        if time.monotonic() >= until_s:
+            del self._largest[address]
+            return LARGEST_RUN_BYTES
+        return largest

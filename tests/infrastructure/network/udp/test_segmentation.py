@@ -3,6 +3,7 @@
 import errno
 import logging
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,7 @@ from infrastructure.network.udp.segmentation import (
     LARGEST_RUN_BYTES,
     LONGEST_RUN,
     NO_ROOM_ERRNOS,
+    REMEMBERED_S,
     RunSender,
     segments_runs,
 )
@@ -138,7 +140,7 @@ def test_a_refused_run_is_sent_again_one_by_one_and_in_order(bench: Bench, numbe
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EMSGSIZE])
-def test_datagrams_that_only_go_alone_go_alone_from_now_on(
+def test_datagrams_that_only_go_alone_go_alone_for_a_while(
     bench: Bench, receiver: socket.socket, number: int
 ) -> None:
     bench.sending.send_faults.append(number)
@@ -151,6 +153,15 @@ def test_datagrams_that_only_go_alone_go_alone_from_now_on(
         other.bind(("127.0.0.1", 0))
         assert bench.send([b"12345", b"67890"], other.getsockname()) == 2
     assert bench.sending.runs_sent == [2, 2]
+
+
+def test_a_path_that_was_too_narrow_is_tried_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.sending.send_faults.append(errno.EMSGSIZE)
+    bench.send([b"12345", b"67890"])
+    later_s = time.monotonic() + REMEMBERED_S
+    monkeypatch.setattr("infrastructure.network.udp.segmentation.time.monotonic", lambda: later_s)
+    assert bench.send([b"12345", b"67890"]) == 2
+    assert bench.sending.runs_sent == [2]
 
 
 def test_an_address_that_takes_nothing_teaches_nothing(bench: Bench, receiver: socket.socket) -> None:
