@@ -60,14 +60,16 @@ class FakeStreamNetwork:
         listener = self._listeners[endpoint] = FakeStreamListener(self, endpoint, self.descriptor())
         return listener
 
-    def connect(self, host: str, to: Endpoint) -> "FakeStreamEnd":
+    def connect(
+        self, host: str, to: Endpoint, largest_body_bytes: int = LARGEST_BODY_BYTES
+    ) -> "FakeStreamEnd":
         """The end of ``host`` of a new connection. Raises DialError if nothing listens at ``to``."""
         if to.host in self.unreachable_hosts:
             raise DialError(f"cannot open a TCP path to {to}: there is no route to it")
         listener = self._listeners.get(to)
         if listener is None:
             raise DialError(f"cannot open a TCP path to {to}: nothing listens there")
-        near = FakeStreamEnd(to)
+        near = FakeStreamEnd(to, largest_body_bytes)
         far = FakeStreamConnection(self.free_port(host))
         near.other, far.other = far, near
         listener.knocking.append(far)
@@ -93,7 +95,7 @@ class FakeStreamEnd:
     end's room. ``endpoint`` is where the other end is; a test may set it, as a proxy's header would.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, largest_body_bytes: int = LARGEST_BODY_BYTES) -> None:
         self.endpoint = endpoint
         self.other: FakeStreamEnd | None = None
         self.inbox = bytearray()
@@ -101,7 +103,7 @@ class FakeStreamEnd:
         self.over: str | None = None
         self.closed = False
         self._leftover = b""  # the beginning of a frame, taken off the wire
-        self._largest_body_bytes = LARGEST_BODY_BYTES
+        self._largest_body_bytes = largest_body_bytes
         self._news_of_end: str | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._egress = FakeStreamEgress(self)
@@ -329,11 +331,17 @@ class FakeStreamTransport:
 
 
 class FakeStreamDialer:
-    """Dials from ``host``, each time from another port, and resolves from the network's ``names``."""
+    """Dials from ``host``, each time from another port, and resolves from the network's ``names``.
 
-    def __init__(self, network: FakeStreamNetwork, host: str) -> None:
+    ``largest_body_bytes`` is what may come in a frame, from the first one on.
+    """
+
+    def __init__(
+        self, network: FakeStreamNetwork, host: str, *, largest_body_bytes: int = LARGEST_BODY_BYTES
+    ) -> None:
         self._network = network
         self._host = host
+        self._largest_body_bytes = largest_body_bytes
         self.dialled: list[Endpoint] = []
 
     async def resolve(self, profile: TransportProfile) -> list[Endpoint]:
@@ -350,7 +358,8 @@ class FakeStreamDialer:
         self.dialled.append(endpoint)
         if endpoint.host in self._network.silent_hosts:
             await asyncio.get_running_loop().create_future()
-        return FakeStreamTransport(self._network.connect(self._host, endpoint), self._network.descriptor())
+        end = self._network.connect(self._host, endpoint, self._largest_body_bytes)
+        return FakeStreamTransport(end, self._network.descriptor())
 
 
 _connection: type[StreamConnection] = FakeStreamConnection

@@ -22,6 +22,8 @@ from domain.noise.server import Accepted, ServerHandshake
 from domain.rekey.client import ClientRekey
 from domain.rekey.rules import REKEY_INTERVAL_S, Carrier, RekeyVersion
 from domain.rekey.server import ServerRekey
+from domain.session.aggregated_stream import LARGEST_AGGREGATED_BODY_BYTES
+from domain.session.framing import LARGEST_BODY_BYTES
 from domain.session.liveness import ClientLiveness
 from domain.settings.profile import TransportProtocol
 from tests.adapters.clock import FakeClock
@@ -131,7 +133,11 @@ class StreamClientEnd:
         self.rekey_interval_s = rekey_interval_s
         self.tun = FakeTunDevice()
         self.counters = TunnelCounters()
-        self.dialer = FakeStreamDialer(network, "198.51.100.7")
+        self.dialer = FakeStreamDialer(
+            network,
+            "198.51.100.7",
+            largest_body_bytes=LARGEST_AGGREGATED_BODY_BYTES if aggregated else LARGEST_BODY_BYTES,
+        )
         self.entropy = SeededEntropy(client_id)
         self.addresses = client_addresses(TCP_PROFILE.ipv4_subnet, TCP_PROFILE.ipv6_subnet, client_id)
 

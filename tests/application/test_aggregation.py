@@ -455,3 +455,16 @@ def test_malformed_records_are_counted_and_the_rest_of_the_frame_passes(
     send(client, train)
     bed.settle()
     assert bed.server.tun.parcels_written[-1] == train
+
+
+@EACH_TRANSPORT
+def test_super_packets_right_behind_the_servers_answer_are_read(bed_of: type[Bed] | type[StreamBed]) -> None:
+    bed = bed_of(aggregated=True)
+    (client,) = bed.clients
+    bed.server.sessions.remove(session_of(bed, client))
+    waiting = [train_of(down_to(client), seed=seed) for seed in range(3)]
+    bed.server.tun.route_in_parcels(*waiting)
+    connect_again(bed, aggregated=True)
+    client.worker.handle_transport()  # what was read together with the answer, if anything
+    bed.settle()
+    assert client.tun.parcels_written == waiting

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,12 +23,19 @@ _PROJECT: Final = Path(__file__).parents[2]
 class Tungo:
     """One ``tungo server`` or ``tungo client``; what it writes goes to a file."""
 
-    def __init__(self, namespace: Namespace, role: str, folder: Path, log_file: Path) -> None:
-        """Start it with the configuration in ``folder``; the caller ends it."""
+    def __init__(
+        self, namespace: Namespace, role: str, folder: Path, log_file: Path, below: Sequence[str] = ()
+    ) -> None:
+        """Start it with the configuration in ``folder``; the caller ends it.
+
+        ``below`` is a command that starts it inside of the network namespace.
+        """
+        command = tungo_inside(namespace, role, "--config-dir", str(folder))
+        python = command.index(sys.executable)
         self._log_file = log_file
         with log_file.open("wb") as output:
             self._process = subprocess.Popen(
-                tungo_inside(namespace, role, "--config-dir", str(folder)),
+                [*command[:python], *below, *command[python:]],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

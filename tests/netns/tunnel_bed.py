@@ -53,8 +53,9 @@ MIB: Final = 1024 * 1024
 RECONNECT_S: Final = 25.0
 
 _TRANSFER_TIMEOUT_S: Final = 30.0
-_TRANSFER_PORT: Final = 47_000
 _ETH_P_ALL: Final = 3
+_SO_RCVBUFFORCE: Final = 33  # <asm-generic/socket.h>
+_CAPTURE_BYTES: Final = 32 * MIB
 _ETHERNET_HEADER_BYTES: Final = 14
 
 
@@ -100,7 +101,7 @@ class TunnelBed:
             self.internet,
             [f"{CLIENT_GATEWAY}/24", "2001:db8:c::1/64"],
         )
-        _, self.server_side_cable = bed.join(
+        self.server_cable, self.server_side_cable = bed.join(
             self.server,
             [f"{SERVER}/24", "2001:db8:5::2/64"],
             self.internet,
@@ -180,9 +181,14 @@ class TunnelBed:
             return host
 
     @contextlib.contextmanager
-    def connection(self) -> Iterator[tuple[socket.socket, socket.socket]]:
-        """A TCP connection through the tunnel: the client's end and the server's."""
-        with self._connected(self.client, self.server, self.server_in_tunnel) as ends:
+    def connection(
+        self, source: Namespace | None = None, address: str | None = None
+    ) -> Iterator[tuple[socket.socket, socket.socket]]:
+        """A TCP connection through the tunnel: the client's end and the server's.
+
+        From another client's namespace and to another address of the server, if so asked.
+        """
+        with self._connected(source or self.client, self.server, address or self.server_in_tunnel) as ends:
             yield ends
 
     @contextlib.contextmanager
@@ -208,21 +214,25 @@ class TunnelBed:
                 payloads.append(payload)
 
     @contextlib.contextmanager
-    def captured_frames(self) -> Iterator[list[bytes]]:
-        """The frames on the client's cable; the list is filled on exit."""
+    def captured_frames(self, cable: str | None = None) -> Iterator[list[bytes]]:
+        """The frames on the client's cable, or another one of the internet's; the list is filled on exit.
+
+        No more than the kernel keeps until then, the first ones.
+        """
 
         def open_on_cable() -> socket.socket:
             made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
-            made.bind((self.internet_cable, _ETH_P_ALL))
+            made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _CAPTURE_BYTES)
+            made.bind((cable or self.internet_cable, _ETH_P_ALL))
             made.settimeout(0)
             return made
 
         frames: list[bytes] = []
-        with self.internet.call(open_on_cable) as cable:
+        with self.internet.call(open_on_cable) as tap:
             yield frames
             with contextlib.suppress(BlockingIOError):
                 while True:
-                    frames.append(cable.recv(65535))
+                    frames.append(tap.recv(1 << 17))
 
     def strangers(self, count: int) -> list[socket.socket]:
         """Non-blocking UDP sockets in the server's own network; the caller closes them."""
@@ -278,8 +288,10 @@ class TunnelBed:
     def _connected(
         self, source: Namespace, destination: Namespace, address: str
     ) -> Iterator[tuple[socket.socket, socket.socket]]:
-        endpoint = (address, _TRANSFER_PORT)
-        with destination.call(functools.partial(socket.create_server, endpoint)) as listener:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        listen = functools.partial(socket.create_server, (address, 0), family=family)
+        with destination.call(listen) as listener:
+            endpoint = listener.getsockname()[:2]
             listener.settimeout(_TRANSFER_TIMEOUT_S)
             connect = functools.partial(socket.create_connection, endpoint, timeout=_TRANSFER_TIMEOUT_S)
             with source.call(connect) as near:

@@ -62,14 +62,12 @@ class ClientWorker:
                 return
 
     def handle_transport(self) -> None:
-        """See Worker."""
-        for _ in range(BATCHES_PER_WAKEUP):
-            try:
-                runs = self._ingress.read_runs()
-            except TransportError as error:
-                raise SessionEndedError(str(error)) from error
-            if not runs:
-                return
+        """See Worker. One batch: what it leaves behind is readable still."""
+        try:
+            runs = self._ingress.read_runs()
+        except TransportError as error:
+            raise SessionEndedError(str(error)) from error
+        if runs:
             self._forward_in(runs)
 
     def handle_timer(self) -> None:

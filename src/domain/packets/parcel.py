@@ -44,9 +44,9 @@ CWR: Final = 0x80
 # Linux's bound on what it sends in one: UDP_MAX_SEGMENTS.
 MOST_UDP_SEGMENTS: Final = 128
 
-# Ours: the smallest segments that a super-packet on the wire may have. Two peers have little to gain from
-# smaller ones, and one could turn 64 KiB of the other's time and bandwidth into tens of thousands of packets.
-SMALLEST_SEGMENT_BYTES: Final = 200
+# Ours: the smallest segments that a super-packet on the wire may have. With them 64 KiB are fewer packets
+# than as many records could be; with smaller ones a peer could turn them into tens of thousands.
+SMALLEST_SEGMENT_BYTES: Final = 48
 
 
 class MalformedParcelError(Exception):

@@ -25,6 +25,7 @@ from typing import ClassVar, Final
 from domain.noise.keys import EpochKeys, Role, SessionId
 from domain.noise.primitives import TAG_BYTES, Primitives
 from domain.packets.coalesce import coalesce
+from domain.packets.join import with_datagrams_joined
 from domain.packets.layout import layout_of_untrusted
 from domain.packets.parcel import LARGEST_PACKET_BYTES, MalformedParcelError, Parcel
 from domain.packets.records import RECORD_HEADER_BYTES, decode_untrusted, encode
@@ -145,6 +146,7 @@ class AggregatedDatagrams(DatagramSession):
         NonceExhaustedError if the epoch has too few counters left; then none of the parcels is sealed, or the
         first ones were for nothing.
         """
+        parcels = with_datagrams_joined(parcels)
         chunk_bytes = self._chunk_bytes_for(parcels)
         room_bytes = min(self.limit.datagrams * chunk_bytes, _LARGEST_SEALED_BYTES) - TAG_BYTES
         groups, malformed = grouped(parcels, room_bytes)

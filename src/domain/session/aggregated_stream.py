@@ -15,6 +15,7 @@ from typing import Final
 
 from domain.noise.keys import EpochKeys, Role, SessionId
 from domain.noise.primitives import Primitives
+from domain.packets.join import with_datagrams_joined
 from domain.packets.parcel import Parcel
 from domain.packets.records import RECORD_HEADER_BYTES, decode_untrusted, encode
 from domain.session.framing import LONGEST_LENGTH
@@ -52,7 +53,7 @@ class AggregatedStream(StreamSession):
         All of them must be sent, in this order. Raises NonceExhaustedError, and seals nothing, if the epoch
         has too few counters left.
         """
-        groups, malformed = grouped(parcels, LARGEST_RECORDS_BYTES)
+        groups, malformed = grouped(with_datagrams_joined(parcels), LARGEST_RECORDS_BYTES)
         plaintexts = []
         self.unsendable += malformed
         for group, fits in groups:

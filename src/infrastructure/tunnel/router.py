@@ -49,7 +49,6 @@ class _Drive:
     def _on_tun(self) -> None:
         try:
             self._worker.handle_tun()
-            self._arm()
         except Exception as error:  # a callback has no caller: run() raises it
             self._fail(error)
 

@@ -29,7 +29,10 @@ class Worker(Protocol):
         ...
 
     def handle_tun(self) -> None:
-        """The TUN device is readable: forward what is there. Raises SessionEndedError, TunClosedError."""
+        """The TUN device is readable: forward what is there. Brings no deadline closer.
+
+        Raises SessionEndedError, TunClosedError.
+        """
         ...
 
     def handle_transport(self) -> None:
