@@ -108,7 +108,9 @@ def _of_a_server(settings: ServerSettings, journals: JournalFolder, mark: int | 
 def _of_a_client(settings: ClientSettings, mark: int | None) -> Iterator[Check]:
     profiles = [settings.profile_of(protocol) for protocol in settings.protocols]
     yield Check("resolver", partial(examine_resolver, profiles))
-    yield Check("server", partial(examine_reach, profiles, partial(stream_dialer, mark=mark), mark))
+    yield Check(
+        "server", partial(examine_reach, profiles, partial(stream_dialer, mark=mark, aggregation=False), mark)
+    )
     yield Check("client's subnets", partial(examine_client_subnets, profiles))
     if TransportProtocol.UDP in settings.protocols:
         udp = settings.profile_of(TransportProtocol.UDP)

@@ -10,7 +10,7 @@ from domain.noise.load import TokenBucket
 # Ours: more than a person would do to one client in a minute, and who does the same thing all day long
 # fills a megabyte or two with it.
 RECORDS_PER_S: Final = 0.1
-BURST: Final = 20
+BURST: Final = 30
 
 # Ours: a stranger is worth one record a minute, and a scan of the whole Internet some ten thousand a day: all
 # sources together have the budget of one client, too.
