@@ -100,7 +100,7 @@ def sealed_by(client: AnyClient, records: bytes) -> list[SealedRun]:
     if isinstance(crypto, AggregatedStream):
         return one_by_one(crypto.seal([records]))
     session = over_datagrams(crypto)
-    return [session._sealed_frame(records, session._frame_counter.reserve(1) + 1)]
+    return [session._sealed_frame(records, session._frame_counter.reserve(1) + 1, session._chunk_bytes)]
 
 
 def session_of(bed: Bed | StreamBed, client: AnyClient) -> PeerSession:

@@ -239,7 +239,10 @@ def test_a_flood_of_frames_that_never_end_holds_no_more_than_the_bound(size: int
 @given(st.lists(st.binary(max_size=400), min_size=1, max_size=5))
 def test_whatever_an_authentic_peer_seals_only_well_formed_parcels_come_out(plaintexts: list[bytes]) -> None:
     ends = established()
-    runs = [ends.client._sealed_frame(plaintext, 1 + n) for n, plaintext in enumerate(plaintexts)]
+    runs = [
+        ends.client._sealed_frame(plaintext, 1 + n, ends.client._chunk_bytes)
+        for n, plaintext in enumerate(plaintexts)
+    ]
 
     opened = ends.server.open_parcels(runs)
 
@@ -252,7 +255,7 @@ def test_whatever_an_authentic_peer_seals_only_well_formed_parcels_come_out(plai
 def test_a_peer_may_count_as_it_likes(counters: list[int]) -> None:
     ends: Ends = established()
     for counter in counters:
-        run = ends.client._sealed_frame(b"", counter)
+        run = ends.client._sealed_frame(b"", counter, ends.client._chunk_bytes)
         fresh = ends.server._ring.newest.frames.is_fresh(1, counter)
 
         assert ends.server.open_parcels([run]).authenticated == fresh

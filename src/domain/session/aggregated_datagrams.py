@@ -176,11 +176,11 @@ class AggregatedDatagrams(DatagramSession):
         packet_bytes = max(packet_bytes, _SAFE_PACKET_BYTES)
         return min(packet_bytes + DATAGRAM_OVERHEAD_BYTES - FRAME_HEADER_BYTES, self._chunk_bytes)
 
-    def _sealed_frame(self, plaintext: bytes, counter: int, chunk_bytes: int | None = None) -> SealedRun:
+    def _sealed_frame(self, plaintext: bytes, counter: int, chunk_bytes: int) -> SealedRun:
         epoch = self._send_epoch
         nonce = NONCE.pack(counter, AGGREGATED_HIGH, epoch)
         sealed = self._sealing.encrypt(nonce, plaintext, self._seal_prefix + nonce)
-        return in_chunks(sealed, self.aggregated_route_id, counter, epoch, chunk_bytes or self._chunk_bytes)
+        return in_chunks(sealed, self.aggregated_route_id, counter, epoch, chunk_bytes)
 
     def open_parcels(self, runs: Sequence[ReceivedRun]) -> OpenedParcels:
         """Authenticate and decrypt what the runs bring, ordinary datagrams and frames, in any mixture.

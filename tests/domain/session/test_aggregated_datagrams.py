@@ -141,7 +141,10 @@ def test_any_kind_of_buffer_is_opened_and_nothing_of_it_is_kept(
 
 
 def test_what_has_nothing_inside_is_a_sign_of_life_and_nothing_else(ends: Ends) -> None:
-    empty = [ends.client._sealed_frame(b"", 1), *one_by_one(ends.client.seal([b""]))]
+    empty = [
+        ends.client._sealed_frame(b"", 1, ends.client._chunk_bytes),
+        *one_by_one(ends.client.seal([b""])),
+    ]
 
     assert ends.server.open_parcels(empty) == ([], [], 2, 0, 1, 2, 0, 0)
 
@@ -456,7 +459,7 @@ def test_a_frame_that_comes_at_once_does_away_with_what_was_made_up_about_it(end
 def test_no_frame_has_more_chunks_than_the_specification_allows(ends: Ends) -> None:
     for count, authenticated in ((46, 1), (47, 0)):
         ends.client._chunk_bytes = 100
-        run = ends.client._sealed_frame(bytes(100 * count - 16), count)
+        run = ends.client._sealed_frame(bytes(100 * count - 16), count, ends.client._chunk_bytes)
         assert len(datagrams_of([run])) == count
 
         for arriving in ([run], one_by_one(datagrams_of([run]))):

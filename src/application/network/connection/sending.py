@@ -9,8 +9,9 @@ from application.network.routing.counters import TunnelCounters
 from domain.packets.parcel import Parcel
 
 # Ours: what is sealed between two looks at ``Egress.has_room``, unless one parcel alone is larger. A batch of
-# finished packets is less than that. One of super-packets may be 4 MiB, and a stream that had room
-# for "a batch" would end as that of a peer that never reads. Two full frames cost no more sealed in one call.
+# finished packets is less than that. One of super-packets is more, up to megabytes from some devices, and a
+# stream that had room for "a batch" would end as that of a peer that never reads. Two full frames cost no
+# more sealed in one call.
 PORTION_BYTES: Final = 128 << 10
 
 
