@@ -102,8 +102,11 @@ class Namespace:
             "ip6tables-legacy-save",
             f"sysctl -a -e -r {_CHANGEABLE_SETTINGS}",
         )
-        # In one go: a test may want many of these.
-        script = f"; echo {_NEXT_COMMAND}; ".join(f"{command} 2>&1" for command in commands)
+        # In one go: a test may want many of these. `ip` asks the kernel about each name in its folder of
+        # namespaces and complains of those that another test is just making or removing: it sees none here,
+        # in the mount namespace that `ip netns exec` makes.
+        hide_namespaces = f"mount -t tmpfs tmpfs {_NAMESPACES} && "
+        script = hide_namespaces + f"; echo {_NEXT_COMMAND}; ".join(f"{command} 2>&1" for command in commands)
         shown = self.run("sh", "-c", script).split(f"{_NEXT_COMMAND}\n")
         return {
             _name_of(command): _PASSING.sub("", text) for command, text in zip(commands, shown, strict=True)
