@@ -63,7 +63,7 @@ from infrastructure.pal.tunnel.client.worker_factory import PalClientWorkerFacto
 from infrastructure.pal.tunnel.server.tun_manager import ServerTunManager
 from infrastructure.pal.tunnel.server.worker_factory import PalServerWorkerFactory
 from infrastructure.tunnel.router import ReadinessRouter
-from tungo.transports import carrier_of, delivery_of, dialer_of, reception_of, session_crypto_of
+from tungo.transports import carrier_of, delivery_of, dialer_of, reception_of, run_trials, session_crypto_of
 
 # What is made anew for each transport of a client or a server.
 DialerFor: TypeAlias = Callable[[TransportProfile], Dialer]
@@ -113,9 +113,10 @@ def build_dialer_for(settings: ClientSettings, counters: TunnelCounters, log: Ev
 
 
 def build_handshake_for(
-    settings: ClientSettings, primitives: Primitives, clock: Clock, entropy: Entropy
+    settings: ClientSettings, primitives: Primitives, clock: Clock, entropy: Entropy, log: EventLog
 ) -> HandshakeFor:
     """The handshake with the server's key, a new machine for each path."""
+    new_trial = run_trials(settings.offload, log)
 
     def handshake_for(protocol: TransportProtocol) -> Handshake:
         def machine() -> ClientHandshake:
@@ -129,7 +130,7 @@ def build_handshake_for(
 
         return NoiseHandshake(
             machine=machine,
-            crypto_for=session_crypto_of(primitives, Role.CLIENT, settings.profile_of(protocol)),
+            crypto_for=session_crypto_of(primitives, Role.CLIENT, settings.profile_of(protocol), new_trial),
             clock=clock,
             entropy=entropy,
         )
@@ -254,8 +255,10 @@ def build_registrar_for(
     entropy: Entropy,
     clock: Clock,
     counters: TunnelCounters,
+    log: EventLog,
 ) -> RegistrarFor:
     """Who lets clients in; a session's rekey machine asks the access list of the moment."""
+    new_trial = run_trials(settings.offload, log)
 
     def registrar_for(profile: TransportProfile) -> Registrar:
         def rekey_for(accepted: Accepted) -> ServerRekey:
@@ -274,7 +277,7 @@ def build_registrar_for(
             profile=profile,
             handshake=handshake,
             sessions=sessions[profile.protocol],
-            crypto_for=session_crypto_of(primitives, Role.SERVER, profile),
+            crypto_for=session_crypto_of(primitives, Role.SERVER, profile, new_trial),
             rekey_for=rekey_for,
             entropy=entropy,
             clock=clock,
@@ -417,6 +420,7 @@ class ClientContainer(CommonContainer):
         CommonContainer.primitives,
         CommonContainer.clock,
         CommonContainer.entropy,
+        CommonContainer.log,
     )
     workers_for: providers.Provider[ClientWorkersFor] = providers.Singleton(
         build_client_workers_for,
@@ -466,6 +470,7 @@ class ServerContainer(CommonContainer):
         CommonContainer.entropy,
         CommonContainer.clock,
         CommonContainer.counters,
+        CommonContainer.log,
     )
     open_reception: providers.Provider[OpenReception] = providers.Singleton(
         build_open_reception,

@@ -24,8 +24,9 @@ from domain.session.aggregated_datagrams import AggregatedDatagrams
 from domain.session.aggregated_stream import AggregatedStream
 from domain.session.datagram import DatagramSession
 from domain.session.plain_parcels import PlainParcels
+from domain.session.run_trial import RunTrial
 from domain.session.stream import StreamSession
-from domain.settings.offload import OffloadSettings
+from domain.settings.offload import OffloadMode, OffloadSettings
 from domain.settings.profile import LARGEST_MTU_BYTES, TransportProfile, TransportProtocol
 from infrastructure.network.udp.buffers import DatagramBuffer
 from infrastructure.network.udp.client import UdpDialer
@@ -39,6 +40,7 @@ from infrastructure.tunnel.sizes import DATAGRAM_BUFFERS, RUN_BUFFERS, datagram_
 
 # The last argument: whether both ends have agreed on aggregated frames.
 CryptoFor: TypeAlias = Callable[[SessionId, EpochKeys, bool], ParcelCrypto]
+NewTrial: TypeAlias = Callable[[], RunTrial]
 
 
 def carrier_of(protocol: TransportProtocol) -> Carrier:
@@ -51,7 +53,23 @@ def delivery_of(protocol: TransportProtocol) -> Delivery:
     return Delivery.DATAGRAM if protocol is TransportProtocol.UDP else Delivery.STREAM
 
 
-def session_crypto_of(primitives: Primitives, role: Role, profile: TransportProfile) -> CryptoFor:
+def run_trials(settings: OffloadSettings, log: EventLog) -> NewTrial | None:
+    """What finds out, per session, whether runs of datagrams get lost; None if the file has decided."""
+    if settings.udp_segmentation is not OffloadMode.AUTO:
+        return None
+
+    def settled() -> None:
+        log.warning(
+            "what the kernel takes apart gets lost: datagrams go one by one in this session",
+            offload="UdpSegmentation",
+        )
+
+    return lambda: RunTrial(settled)
+
+
+def session_crypto_of(
+    primitives: Primitives, role: Role, profile: TransportProfile, new_trial: NewTrial | None = None
+) -> CryptoFor:
     """Sessions over the transport of ``profile``, seen from ``role``."""
     mtu_bytes = profile.interface_mtu_bytes
     over_datagrams = profile.protocol is TransportProtocol.UDP
@@ -65,6 +83,7 @@ def session_crypto_of(primitives: Primitives, role: Role, profile: TransportProf
                 keys,
                 mtu_bytes=mtu_bytes,
                 largest_segment_bytes=LARGEST_MTU_BYTES,  # the other end's MTU may be larger than ours
+                trial=None if new_trial is None else new_trial(),
             )
         if aggregated:
             return AggregatedStream(primitives, role, session_id, keys, mtu_bytes=LARGEST_MTU_BYTES)

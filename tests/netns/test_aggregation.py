@@ -45,6 +45,7 @@ UDP_SEGMENT: Final = 103  # <linux/udp.h>
 PROBE_SEGMENT_BYTES: Final = 1000
 PROBE_SEGMENTS: Final = 20
 PROBES: Final = 70  # enough for some to be counted, and not too many for a receive buffer
+FEW: Final = 3
 LARGE: Final = 12  # fewer datagrams than a whole train takes, at any MTU
 SMALL: Final = 8  # at 1 % loss: 3, or as many more as the worst second had luck
 
@@ -229,6 +230,33 @@ def test_the_frames_shrink_when_datagrams_get_lost_and_grow_again(folders: Folde
         assert eventually(lambda: min(longest_frames(bed)) > LARGE, PATIENCE_S)
 
 
+def test_a_host_that_loses_all_that_it_takes_apart_sends_one_by_one(tmp_path: Path) -> None:
+    with opened_tunnel_bed(UDP, make_folders(UDP, tmp_path), tmp_path) as bed:
+        bed.bring_up()
+        # Runs cross the cables whole, in one piece that is larger than any datagram.
+        bed.internet.run(
+            "nft",
+            "add table inet bad; add chain inet bad path { type filter hook forward priority 0; };"
+            "add rule inet bad path meta l4proto udp meta length > 1600 drop",
+        )
+        # Small packets get through, and show that others do not.
+        with bed.client.start("ping", "-i", "0.01", "-q", bed.server_in_tunnel) as small:
+            try:
+                assert eventually(lambda: gives_up_runs(bed, bed.client_process), PATIENCE_S)
+                assert eventually(lambda: gives_up_runs(bed, bed.server_process), PATIENCE_S)
+            finally:
+                small.kill()
+        with bed.connection() as (near, far):
+            transfer_both_ways(near, far, TRANSFER_MIB)
+
+
+def gives_up_runs(tunnel: TunnelBed, process: Tungo) -> bool:
+    """Whether it has done so, after some more of them in both directions."""
+    send_trains(tunnel.client, tunnel.server_in_tunnel, FEW)
+    send_trains(tunnel.server, address_of(tunnel.client, SLOT_DEFAULTS[UDP].client_interface), FEW)
+    return "offload=UdpSegmentation" in process.log
+
+
 def longest_frames(tunnel: TunnelBed) -> tuple[int, int]:
     """The datagrams of the largest frames up and down, while both ends have enough to send to fill any."""
     with tunnel.captured_frames() as captured:
@@ -246,13 +274,13 @@ def address_of(namespace: Namespace, interface: str) -> str:
     return shown[0]["addr_info"][0]["local"]
 
 
-def send_trains(source: Namespace, destination: str) -> None:
+def send_trains(source: Namespace, destination: str, count: int = PROBES) -> None:
     """Datagrams to a port of that host that nobody listens on, by the dozen as a program hands them over."""
 
     def send() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, PROBE_SEGMENT_BYTES)
-            for _ in range(PROBES):
+            for _ in range(count):
                 sender.sendto(bytes(PROBE_SEGMENTS * PROBE_SEGMENT_BYTES), (destination, 9))
 
     source.call(send)

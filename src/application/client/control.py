@@ -4,6 +4,7 @@ from typing import Final
 
 from application.network.connection.crypto import ParcelCrypto
 from application.network.connection.egress import Egress
+from application.network.connection.losses import report_losses
 from application.network.connection.rekeying import RekeyEndedError, carry_out
 from application.network.routing.worker import SessionEndedError
 from application.runtime.clock import Clock
@@ -63,9 +64,7 @@ class ClientControl:
         for epoch, plaintext in opened.service:
             if type_of_untrusted(plaintext) not in _KEEPALIVE:
                 self._carry_out(self._rekey.receive(epoch, plaintext, now_s))
-        report = self._crypto.loss_report(now_s)
-        if report is not None:
-            self._egress.send_batch(self._crypto.seal([report]))
+        report_losses(self._crypto, self._egress, now_s)
 
     def probe(self) -> None:
         """The network has changed: ask the server at once, and end the session soon if nothing is heard."""

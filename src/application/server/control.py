@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+from application.network.connection.losses import report_losses
 from application.network.connection.rekeying import RekeyEndedError, carry_out
 from application.runtime.entropy import Entropy
 from application.server.sessions import PeerSession
@@ -27,9 +28,7 @@ def attend(
                 pass  # an answer to nothing: servers do not ping
             case _:
                 _carry_out(session, session.rekey.receive(epoch, plaintext, entropy.random_bytes))
-    report = session.crypto.loss_report(now_s)
-    if report is not None:
-        session.egress.send_batch(session.crypto.seal([report]))
+    report_losses(session.crypto, session.egress, now_s)
 
 
 def _carry_out(session: PeerSession, effects: list[Effect]) -> None:

@@ -57,7 +57,8 @@ from domain.session.nonce import (
 from domain.session.opened import OpenedParcels
 from domain.session.packing import finished, grouped
 from domain.session.reassembly import Reassembly
-from domain.session.runs import ReceivedRun, SealedRun, joined
+from domain.session.run_trial import RunTrial
+from domain.session.runs import ReceivedRun, SealedRun, cut, joined, one_by_one
 
 # Ours: a frame has room for the largest record and no more, so that four of them in part are within the bound
 # of the reassembly.
@@ -87,8 +88,8 @@ class AggregatedDatagrams(DatagramSession):
 
     ``mtu_bytes`` is that of our tunnel: no datagram is larger than an ordinary one with a packet of this
     size. No super-packet is accepted whose segments would be larger than ``largest_segment_bytes``: the other
-    end's MTU, if that may be another one. The rest is as for DatagramSession,
-    whose ``seal`` and ``open`` are for ordinary datagrams.
+    end's MTU, if that may be another one. ``trial`` finds out whether runs get lost.
+    The rest is as for DatagramSession, whose ``seal`` and ``open`` are for ordinary datagrams.
     """
 
     LAST_HIGH: ClassVar[int] = ORDINARY_HIGH
@@ -100,6 +101,7 @@ class AggregatedDatagrams(DatagramSession):
         "_loss",
         "_newest_frame",
         "_reassembly",
+        "_trial",
         "aggregated_route_id",
         "limit",
         "unsendable",
@@ -114,10 +116,12 @@ class AggregatedDatagrams(DatagramSession):
         *,
         mtu_bytes: int,
         largest_segment_bytes: int | None = None,
+        trial: RunTrial | None = None,
     ) -> None:
         super().__init__(primitives, role, session_id, keys)
         self.aggregated_route_id: RouteId = aggregated_route_id_of(session_id)
         self.limit = FrameLimit()
+        self._trial = trial
         self.unsendable = 0  # parcels of our own that are malformed
         self._largest_segment_bytes = largest_segment_bytes or mtu_bytes
         self._chunk_bytes = mtu_bytes + DATAGRAM_OVERHEAD_BYTES - FRAME_HEADER_BYTES
@@ -142,7 +146,8 @@ class AggregatedDatagrams(DatagramSession):
     def seal_parcels(self, parcels: Sequence[Parcel]) -> list[SealedRun]:
         """Seal ``parcels`` into as few frames as the limit allows, in order; each is a run of datagrams.
 
-        Runs of ordinary datagrams stand between them for packets that fit no frame. Raises
+        Runs of ordinary datagrams stand between them for packets that fit no frame. When runs get lost every
+        datagram is one of its own. Raises
         NonceExhaustedError if the epoch has too few counters left; then none of the parcels is sealed, or the
         first ones were for nothing.
         """
@@ -161,6 +166,8 @@ class AggregatedDatagrams(DatagramSession):
                 packets, malformed = finished(group)
                 self.unsendable += malformed
                 runs += joined(self.seal(packets))
+        if self._trial is not None and not self._trial.in_runs:
+            return one_by_one([frame for run in runs for frame in cut(run)])
         return runs
 
     def _chunk_bytes_for(self, parcels: Sequence[Parcel]) -> int:
@@ -265,6 +272,10 @@ class AggregatedDatagrams(DatagramSession):
 
     def _read_report(self, plaintext: bytes) -> None:
         try:
-            self.limit.report(*loss_of_untrusted(plaintext))
+            received, missing = loss_of_untrusted(plaintext)
         except MalformedServicePacketError:
             self.drops.malformed += 1
+            return
+        self.limit.report(received, missing)
+        if self._trial is not None:
+            self._trial.report(received, missing)

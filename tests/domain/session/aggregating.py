@@ -11,6 +11,7 @@ from domain.packets.parcel import Parcel
 from domain.session.aggregated_datagrams import AggregatedDatagrams
 from domain.session.identifiers import Epoch
 from domain.session.opened import OpenedParcels
+from domain.session.run_trial import RunTrial
 from domain.session.runs import SealedRun, cut
 from tests.adapters.primitives import PlainPrimitives
 from tests.domain.packets.trains import TCP_IPV4, some_payload
@@ -27,10 +28,13 @@ def keys_of(epoch: int) -> EpochKeys:
 
 
 def datagram_session(
-    role: Role, primitives: Primitives | None = None, mtu_bytes: int = MTU_BYTES
+    role: Role,
+    primitives: Primitives | None = None,
+    mtu_bytes: int = MTU_BYTES,
+    trial: RunTrial | None = None,
 ) -> AggregatedDatagrams:
     return AggregatedDatagrams(
-        primitives or PlainPrimitives(), role, SESSION_ID, keys_of(0), mtu_bytes=mtu_bytes
+        primitives or PlainPrimitives(), role, SESSION_ID, keys_of(0), mtu_bytes=mtu_bytes, trial=trial
     )
 
 

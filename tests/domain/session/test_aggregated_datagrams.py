@@ -24,6 +24,7 @@ from domain.session.nonce import (
     NonceExhaustedError,
     SendCounter,
 )
+from domain.session.run_trial import RunTrial
 from tests.adapters.primitives import PlainPrimitives
 from tests.domain.packets.trains import TCP_IPV4, UDP_IPV6, some_payload
 from tests.domain.session.aggregating import (
@@ -309,6 +310,40 @@ def test_a_report_that_is_none_is_refused(ends: Ends) -> None:
 
     assert (opened.service, opened.dropped) == ([], 1)
     assert ends.client.limit.datagrams == MOST_DATAGRAMS
+
+
+@pytest.mark.parametrize("loses_single_ones_too", [False, True])
+def test_datagrams_go_one_by_one_where_runs_get_lost_and_in_runs_on_any_other_bad_path(
+    loses_single_ones_too: bool,
+) -> None:
+    verdicts: list[str] = []
+    trial = RunTrial(lambda: verdicts.append("runs get lost"))
+    ends = Ends(datagram_session(Role.CLIENT, trial=trial), datagram_session(Role.SERVER))
+    datagrams = 0
+    arrived: list[bytes] = []
+
+    def spend_a_second(now_s: float) -> None:
+        nonlocal datagrams
+        for n in range(2 * REORDERING):
+            small_alone, large = [numbered(n)], [numbered(n, MTU_BYTES), super_packet(4)]
+            for run in ends.client.seal_parcels(small_alone) + ends.client.seal_parcels(large):
+                frames = datagrams_of([run])
+                datagrams += 1
+                if len(frames) == 1 and not (loses_single_ones_too and datagrams % 3):
+                    arrived.extend(packets_of(ends.server.open_parcels([run]).parcels))
+        report = ends.server.loss_report(now_s)
+        if report is not None:
+            ends.client.open_parcels(one_by_one(ends.server.seal([report])))
+
+    for second in range(40):
+        spend_a_second(second * 2.0)
+    arrived.clear()
+    spend_a_second(100.0)
+
+    assert (verdicts == []) is loses_single_ones_too
+    assert trial.in_runs is loses_single_ones_too
+    if not loses_single_ones_too:
+        assert len(arrived) == 2 * REORDERING * 6
 
 
 # Loss reports, end to end
