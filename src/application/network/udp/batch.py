@@ -19,7 +19,8 @@ class BatchIngress(Protocol):
     def read_batch(self, packets: Sequence[Packet]) -> int:
         """Read what is there into ``packets[0..n)``, a datagram or a run of them into each; returns n.
 
-        Never blocks and never waits for a fuller batch: 0 means that nothing is there. Order is the order of
+        Never blocks and never waits for a fuller batch: 0 means that nothing is there. Fewer than there are
+        packets may leave something behind: a batch of large runs ends early. Order is the order of
         arrival. If the socket fails after n > 0 packets were filled, those n are delivered and the
         error is raised by the next call: no dequeued datagram is lost. What is longer than its buffer is
         delivered with PacketFlags.TRUNCATED set and counted; the caller must not use its bytes. Where

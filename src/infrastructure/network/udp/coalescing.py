@@ -24,6 +24,11 @@ _CONTROL_BYTES: Final = socket.CMSG_SPACE(4)
 # A run never exceeds what the length field of an IP packet can say, and a shorter buffer would cut it.
 RUN_BUFFER_BYTES: Final = 1 << 16
 
+# Ours: what a batch stops behind. With 1 MiB, four milliseconds of work, packets the other way waited so
+# long beside a saturating stream that the 99th percentile of the round trip was 16 ms; it is 9 with this, for
+# the same throughput, which falls by a fifth with half of it.
+_BATCH_BYTES: Final = 128 << 10
+
 _CUT: Final = int(socket.MSG_TRUNC)
 
 
@@ -78,7 +83,8 @@ class CoalescingIngress(Drain):
         address: SocketAddress
         count = skipped = 0
         limit = len(packets)
-        while count < limit:
+        room_bytes = _BATCH_BYTES
+        while count < limit and room_bytes > 0:
             packet = packets[count]
             try:
                 size, controls, flags, address = receive((packet.data,), _CONTROL_BYTES)
@@ -93,6 +99,7 @@ class CoalescingIngress(Drain):
                 self._fail(exc, count)
                 break
             packet.length = size
+            room_bytes -= size
             # Nothing but UDP_GRO was asked for.
             packet.segment_bytes = int.from_bytes(controls[0][2], sys.byteorder) if controls else size
             if flags & _CUT:

@@ -111,6 +111,22 @@ def test_more_runs_than_buffers_stay_readable(sender: socket.socket, ingress: Co
     assert ingress.read_batch(packets) == 0
 
 
+def test_a_batch_of_large_runs_ends_early_and_the_rest_stays_readable(
+    sender: socket.socket, ingress: CoalescingIngress
+) -> None:
+    runs = [numbered(50, 1000 + extra) for extra in range(6)]
+    for run in runs:
+        send_run(sender, run)
+    packets = run_buffers(16)
+    counts: list[int] = []
+    received: list[Buffer] = []
+    while is_readable(ingress):
+        counts.append(ingress.read_batch(packets))
+        received += map(bytes, datagrams_of(packets[: counts[-1]]))
+    assert counts == [3, 3]
+    assert received == [datagram for run in runs for datagram in run]
+
+
 def test_datagrams_of_all_sizes_arrive_as_they_were_sent(
     bound: FaultySocket, open_files: ExitStack, ingress: CoalescingIngress
 ) -> None:
