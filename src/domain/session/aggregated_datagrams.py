@@ -13,8 +13,9 @@ Laws
   anything is kept of it, and is used up only afterwards.
 - No datagram is larger than one in which the same traffic would travel without frames. What the other end's
   MTU is, and with it what the path takes, shows in nothing but the segments of the flows that end there.
-- A packet that fits no frame of the limit's size travels as an ordinary datagram. With a limit of 1 these
-  are the packets of full size: a datagram has no room left for the record header. Service packets always do.
+- A packet that fits no frame of the limit's size travels as an ordinary datagram. Where frames of more than
+  one datagram are not worthwhile these are the packets of full size: a datagram has no room left for the
+  record header. Service packets always do.
 """
 
 from collections.abc import Sequence
@@ -153,7 +154,7 @@ class AggregatedDatagrams(DatagramSession):
         """
         parcels = with_datagrams_joined(parcels)
         chunk_bytes = self._chunk_bytes_for(parcels)
-        room_bytes = min(self.limit.datagrams * chunk_bytes, _LARGEST_SEALED_BYTES) - TAG_BYTES
+        room_bytes = min(self.limit.worthwhile * chunk_bytes, _LARGEST_SEALED_BYTES) - TAG_BYTES
         groups, malformed = grouped(parcels, room_bytes)
         self.unsendable += malformed
         counter = self._frame_counter.reserve(sum([group.fits for group in groups]))
