@@ -277,6 +277,6 @@ class AggregatedDatagrams(DatagramSession):
         except MalformedServicePacketError:
             self.drops.malformed += 1
             return
-        self.limit.report(received, missing)
         if self._trial is not None:
-            self._trial.report(received, missing)
+            self._trial.report(received, missing, frames_were_runs=self.limit.worthwhile > 1)
+        self.limit.report(received, missing)

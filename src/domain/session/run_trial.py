@@ -8,9 +8,10 @@ by itself. So that is tried, once the loss has lasted::
     trying   ---- the loss goes on --> resting: runs again, and no other trial for long --> watching
     trying   ---- the loss has ended --> settled: one by one, as long as the session lasts
 
-Single reports without loss do not end the suspicion: frames that have shrunk to a datagram each are no runs.
-What is taken for the same thing is a loss that happens to end in the same seconds; that costs speed. What is
-not found is the loss of everything there is, since then there are no reports.
+The frames shrink while datagrams get lost, and a frame of one datagram is no run: when they were that short,
+a report without loss says nothing about runs. What is taken for the same thing is a loss that happens to end
+in the same seconds; that costs speed. What is not found is the loss of everything there is, since then there
+are no reports.
 """
 
 from collections.abc import Callable
@@ -51,15 +52,18 @@ class RunTrial:
         self._resting = 0  # reports that mean nothing
         self._begin()
 
-    def report(self, received: int, missing: int) -> None:
-        """The other end's count of a second; one that says that nothing arrived says nothing."""
+    def report(self, received: int, missing: int, *, frames_were_runs: bool) -> None:
+        """The other end's count of a second, and whether frames spanned several datagrams in it.
+
+        One that says that nothing arrived says nothing.
+        """
         if self._is_settled or received == 0:
             return
         if self._resting:
             self._resting -= 1
             return
         if self.in_runs:
-            self._watch(received, missing)
+            self._watch(received, missing, frames_were_runs=frames_were_runs)
         else:
             self._try(received, missing)
 
@@ -71,9 +75,11 @@ class RunTrial:
         self._total += received + missing
         self._missing += missing
 
-    def _watch(self, received: int, missing: int) -> None:
+    def _watch(self, received: int, missing: int, *, frames_were_runs: bool) -> None:
         if 100 * missing >= LOSSY_PERCENT * (received + missing):
             self._suspicion += 2
+        elif not frames_were_runs:
+            return
         elif self._suspicion > 1:
             self._suspicion -= 1
         else:

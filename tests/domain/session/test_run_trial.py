@@ -26,7 +26,7 @@ def sends_runs(trial: RunTrial) -> bool:
 
 def report(trial: RunTrial, *counts: tuple[int, int]) -> None:
     for received, missing in counts:
-        trial.report(received, missing)
+        trial.report(received, missing, frames_were_runs=True)
 
 
 def test_runs_that_get_lost_while_single_datagrams_do_not_are_given_up_for_good(
@@ -75,6 +75,15 @@ def test_reports_without_loss_in_between_do_not_end_the_suspicion(trial: RunTria
     report(trial, LOSSY, LOSSY, CLEAN, LOSSY)
     assert sends_runs(trial)
     report(trial, LOSSY)
+    assert not sends_runs(trial)
+
+
+def test_reports_without_loss_do_not_count_where_there_were_no_runs(trial: RunTrial) -> None:
+    for _ in range(3):
+        assert sends_runs(trial)
+        report(trial, LOSSY)
+        for _ in range(10):
+            trial.report(*CLEAN, frames_were_runs=False)
     assert not sends_runs(trial)
 
 
