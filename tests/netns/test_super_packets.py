@@ -27,7 +27,14 @@ from domain.packets.ip import source_of
 from domain.packets.layout import Train, layout_of_untrusted
 from domain.packets.parcel import ACK, CWR, FIN, PSH, UDP, Parcel
 from domain.packets.segment import segment, split
-from tests.domain.packets.trains import TIMESTAMPS, Flow, some_payload
+from tests.domain.packets.trains import (
+    DESTINATION_OPTIONS,
+    HOP_BY_HOP,
+    ROUTED,
+    TIMESTAMPS,
+    Flow,
+    some_payload,
+)
 from tests.netns.bed import Namespace, NetnsBed
 
 pytestmark = pytest.mark.netns
@@ -70,7 +77,23 @@ FLOWS: Final = {
     "UDP over IPv4": UDP_IPV4,
     "UDP over IPv6": UDP_IPV6,
 }
-EACH_FLOW = pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+EXTENDED: Final = {
+    "TCP over IPv6, hop-by-hop options": replace(IPV6, extensions=(HOP_BY_HOP,)),
+    "TCP over IPv6, destination options": replace(
+        IPV6, extensions=(DESTINATION_OPTIONS,), options=TIMESTAMPS
+    ),
+    "TCP over IPv6, all extension headers": replace(
+        IPV6,
+        extensions=(HOP_BY_HOP, DESTINATION_OPTIONS, ROUTED, DESTINATION_OPTIONS),
+        flags=ACK | PSH | FIN | CWR,
+    ),
+    "UDP over IPv6, destination options": replace(UDP_IPV6, extensions=(DESTINATION_OPTIONS,)),
+    "UDP over IPv6, all extension headers": replace(
+        UDP_IPV6, extensions=(HOP_BY_HOP, ROUTED, DESTINATION_OPTIONS)
+    ),
+}
+ALL_FLOWS: Final = FLOWS | EXTENDED
+EACH_FLOW = pytest.mark.parametrize("flow", ALL_FLOWS.values(), ids=ALL_FLOWS)
 # (payload bytes, segment bytes)
 SIZES = pytest.mark.parametrize(
     ("size", "segment_bytes"),
@@ -215,7 +238,7 @@ def test_the_kernel_takes_smaller_super_packets_for_the_whole(
     assert devices.received(len(expected), flow.source) == expected
 
 
-@EACH_FLOW
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
 def test_the_kernel_takes_joined_packets_apart_again(devices: Devices, flow: Flow) -> None:
     skip_without_uso(devices, flow)
     packets = flow.packets(some_payload(30_001), 1201)

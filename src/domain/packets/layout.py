@@ -5,12 +5,15 @@ the headers. What is looked at::
 
     IPv4   0 version, header length | 2..3 total length | 6..7 fragment | 9 protocol
     IPv6   0 version | 4..5 payload length | 6 next header
+           of extension headers: 0 next header | 1 length in units of 8, less one
+           of a routing header besides: 3 segments left
     TCP    12 header length | 13 flags | 16..17 checksum
     UDP    4..5 length | 6..7 checksum
 
 A finished packet is left to the kernel's judgement but for its first bytes. Everything else must be whole,
-and of exactly the length that it states: neither a fragment nor an IPv6 packet with extension headers has a
-checksum at the place where it would be looked for.
+and of exactly the length that it states: a fragment has no checksum at the place where it would be looked
+for. Of the extension headers of IPv6, those are walked over that Linux repeats in every segment: hop-by-hop
+options, destination options, and a routing header that is done with. Behind another, nothing is looked for.
 """
 
 from enum import Enum, auto
@@ -36,6 +39,17 @@ from domain.packets.parcel import (
 IPV4_LENGTHS: Final = Struct(">BxH2xHxB")  # version and header length, total, fragment, protocol
 IPV6_LENGTHS: Final = Struct(">4xHB")  # payload length, next header
 UDP_LENGTH: Final = Struct(">4xH")
+_EXTENSION: Final = Struct(">BBxB")  # next header, length, segments left of a routing header
+
+_HOP_BY_HOP: Final = 0
+_ROUTING: Final = 43
+_DESTINATION: Final = 60
+_EXTENSIONS: Final = frozenset({_HOP_BY_HOP, _ROUTING, _DESTINATION})
+_EXTENSION_UNIT_BYTES: Final = 8
+
+# Ours: the most that a packet to cut or complete may have of them, and enough for a dozen options. Every
+# segment repeats them: without a bound, a peer's train of small segments would grow to dozens of its length.
+LARGEST_EXTENSIONS_BYTES: Final = 256
 
 _FRAGMENT: Final = 0x3FFF  # more fragments, or an offset
 _NEVER_IN_SEGMENTS: Final = SYN | RST
@@ -58,7 +72,7 @@ class Layout(NamedTuple):
 
     train: Train
     protocol: int  # TCP or UDP
-    header_bytes: int  # IP and TCP or UDP headers
+    header_bytes: int  # IP, extension, and TCP or UDP headers
     checksum_start: int  # the TCP or UDP header, hence what its checksum covers, begins here
     checksum_offset: int  # the checksum field, from there
     has_cwr: bool  # TCP with CWR: only the first segment may keep it
@@ -67,7 +81,7 @@ class Layout(NamedTuple):
 FINISHED: Final = Layout(Train.NONE, 0, 0, 0, 0, has_cwr=False)
 
 
-@cache  # a few hundred combinations; one look-up instead of one construction per packet
+@cache  # two thousand combinations if a peer tries all; one look-up instead of one construction per packet
 def _layout(train: Train, protocol: int, header_bytes: int, checksum_start: int, cwr: int) -> Layout:
     return Layout(train, protocol, header_bytes, checksum_start, CHECKSUM_OFFSET[protocol], has_cwr=bool(cwr))
 
@@ -125,7 +139,7 @@ def begins_whole(packet_untrusted: bytes) -> bool:
 
 
 def _network(packet: bytes, size: int, segment_bytes: int) -> tuple[int, int]:
-    """The length of the IP header and the protocol behind it."""
+    """The length of the IP header, with its extensions, and the protocol behind it."""
     if not IPV4_HEADER_BYTES <= size <= LARGEST_PACKET_BYTES:
         raise MalformedParcelError("no length of an IP packet", size, segment_bytes)
     version = packet[0] >> 4
@@ -138,11 +152,29 @@ def _network(packet: bytes, size: int, segment_bytes: int) -> tuple[int, int]:
         payload_bytes, protocol = IPV6_LENGTHS.unpack_from(packet)
         network_bytes = IPV6_HEADER_BYTES
         total_bytes = IPV6_HEADER_BYTES + payload_bytes
+        if protocol in _EXTENSIONS:
+            network_bytes, protocol = _behind_extensions(packet, protocol, size, segment_bytes)
     else:
         raise MalformedParcelError("no whole IP header", size, segment_bytes)
     if total_bytes != size:
         raise MalformedParcelError(f"it states {total_bytes} bytes", size, segment_bytes)
     return network_bytes, protocol
+
+
+def _behind_extensions(packet: bytes, first: int, size: int, segment_bytes: int) -> tuple[int, int]:
+    """Where the extension headers of an IPv6 packet end, and the protocol behind them."""
+    begin, header = IPV6_HEADER_BYTES, first
+    last_begin = min(IPV6_HEADER_BYTES + LARGEST_EXTENSIONS_BYTES, size - UDP_HEADER_BYTES)
+    while header in _EXTENSIONS and begin <= last_begin:
+        following, units, segments_left = _EXTENSION.unpack_from(packet, begin)
+        if header == _ROUTING and segments_left:
+            # The checksum is that of another destination than the one in the IPv6 header.
+            raise MalformedParcelError("not at its destination yet", size, segment_bytes)
+        header = following
+        begin += (units + 1) * _EXTENSION_UNIT_BYTES
+    if begin > last_begin:
+        raise MalformedParcelError("extension headers without an end", size, segment_bytes)
+    return begin, header
 
 
 def _transport(packet: bytes, protocol: int, begin: int, size: int, segment_bytes: int) -> tuple[int, int]:

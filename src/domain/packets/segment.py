@@ -102,7 +102,7 @@ def _in_ipv4(packet: bytes, layout: Layout, sizes: list[int], segments_each: int
 
 
 def _in_ipv6(packet: bytes, layout: Layout, sizes: list[int]) -> list[bytes]:
-    start, end = packet[:_IPV6_LENGTH], packet[_IPV6_LENGTH + _FIELD.size : IPV6_HEADER_BYTES]
+    start, end = packet[:_IPV6_LENGTH], packet[_IPV6_LENGTH + _FIELD.size : layout.checksum_start]
     besides = layout.header_bytes - IPV6_HEADER_BYTES
     # All but the last are the same.
     full = start + _FIELD.pack(besides + sizes[0]) + end

@@ -13,6 +13,7 @@ from domain.packets.layout import layout_of_untrusted
 from domain.packets.parcel import ACK, CWR, FIN, PSH, RST, SYN, TCP
 from domain.packets.segment import segment
 from tests.domain.packets.trains import (
+    EXTENDED,
     FLOWS,
     TCP_IPV4,
     TCP_IPV6,
@@ -137,6 +138,11 @@ def test_a_flow_label_is_part_of_what_must_be_equal() -> None:
     for flow in (TCP_IPV6, UDP_IPV6):
         second = replace(flow, sequence=flow.sequence + 1000, flow_label=1)
         assert_left_alone([flow.packet(bytes(1000)), second.packet(bytes(1000))])
+
+
+@pytest.mark.parametrize("flow", EXTENDED.values(), ids=EXTENDED)
+def test_packets_with_extension_headers_are_left_alone(flow: Flow) -> None:
+    assert_left_alone(flow.packets(some_payload(5000), 1000))
 
 
 @pytest.mark.parametrize("flow", [TCP_IPV4, UDP_IPV4])

@@ -8,7 +8,7 @@ from domain.packets.join import MOST_SEGMENTS, with_datagrams_joined
 from domain.packets.layout import layout_of_untrusted
 from domain.packets.parcel import LARGEST_PACKET_BYTES, SMALLEST_SEGMENT_BYTES, Parcel
 from domain.packets.segment import segment
-from tests.domain.packets.trains import TCP_IPV4, UDP_IPV4, UDP_IPV6, Flow, some_payload
+from tests.domain.packets.trains import EXTENDED, TCP_IPV4, UDP_IPV4, UDP_IPV6, Flow, some_payload
 
 EACH_FLOW = pytest.mark.parametrize("flow", [UDP_IPV4, UDP_IPV6], ids=["udp4", "udp6"])
 
@@ -85,13 +85,14 @@ def test_identifications_have_to_count_up_unless_they_mean_nothing(
     assert len(with_datagrams_joined(sent)) == together
 
 
-def test_what_is_finished_or_not_udp_is_left_alone() -> None:
+def test_what_is_finished_or_not_plain_udp_is_left_alone() -> None:
     fragment = bytearray(UDP_IPV4.partial(some_payload(100)))
     fragment[6] |= 0x20
     sent: list[Parcel] = [
         *((UDP_IPV4.packet(some_payload(100)), 0, False) for _ in range(2)),
         *((TCP_IPV4.partial(some_payload(100)), 0, True) for _ in range(2)),
         *((bytes(fragment), 0, True) for _ in range(2)),
+        *datagrams(EXTENDED["udp6, all"], [100, 100]),
         (b"", 0, True),
         (b"\x45", 0, True),
     ]

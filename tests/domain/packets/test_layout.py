@@ -4,10 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.packets.layout import FINISHED, Layout, Train, begins_whole, layout_of_untrusted
+from domain.packets.layout import (
+    FINISHED,
+    LARGEST_EXTENSIONS_BYTES,
+    Layout,
+    Train,
+    begins_whole,
+    layout_of_untrusted,
+)
 from domain.packets.parcel import ACK, CWR, RST, SYN, TCP, UDP, MalformedParcelError, Parcel
 from tests.domain.packets.trains import (
+    DESTINATION_OPTIONS,
+    EXTENDED,
     FLOWS,
+    HOP_BY_HOP,
+    ROUTED,
     TCP_IPV4,
     TCP_IPV6,
     TIMESTAMPS,
@@ -17,7 +28,8 @@ from tests.domain.packets.trains import (
     some_payload,
 )
 
-EACH_FLOW = pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+ALL_FLOWS = FLOWS | EXTENDED
+EACH_FLOW = pytest.mark.parametrize("flow", ALL_FLOWS.values(), ids=ALL_FLOWS)
 PAYLOAD = some_payload(3000)
 
 
@@ -40,6 +52,9 @@ def patched(packet: bytes, at: int, value: bytes) -> bytes:
         (replace(TCP_IPV6, flags=ACK | CWR), Layout(Train.TCP_IPV6, TCP, 60, 40, 16, has_cwr=True)),
         (UDP_IPV4, Layout(Train.UDP, UDP, 28, 20, 6, has_cwr=False)),
         (UDP_IPV6, Layout(Train.UDP, UDP, 48, 40, 6, has_cwr=False)),
+        (EXTENDED["tcp6, hop-by-hop"], Layout(Train.TCP_IPV6, TCP, 68, 48, 16, has_cwr=False)),
+        (EXTENDED["tcp6, all"], Layout(Train.TCP_IPV6, TCP, 124, 104, 16, has_cwr=False)),
+        (EXTENDED["udp6, all"], Layout(Train.UDP, UDP, 96, 88, 6, has_cwr=False)),
     ],
 )
 def test_a_super_packet_shows_what_it_is_and_where_things_are(flow: Flow, expected: Layout) -> None:
@@ -97,12 +112,57 @@ def test_a_fragment_is_neither_cut_nor_completed(fragment: int) -> None:
     refused((packet, 1000, True))
 
 
-@pytest.mark.parametrize("next_header", [0, 43, 44, 60, 58, 1])
-def test_an_extension_header_or_another_protocol_is_neither_cut_nor_completed(next_header: int) -> None:
-    for flow, at in ((TCP_IPV4, 9), (UDP_IPV6, 6)):
+# Not in IPv4: 0, 43 and 60. Nowhere: a fragment, an authentication header, ICMP, and a protocol of nobody.
+@pytest.mark.parametrize(
+    ("next_header", "in_ipv6"), [(0, 0), (43, 0), (60, 0), *((n, 1) for n in (44, 51, 58, 1))]
+)
+def test_another_protocol_is_neither_cut_nor_completed(next_header: int, in_ipv6: int) -> None:
+    for flow, at in ((TCP_IPV4, 9), (UDP_IPV6, 6), (EXTENDED["tcp6, hop-by-hop"], 40))[: 1 + 2 * in_ipv6]:
         packet = patched(flow.partial(PAYLOAD), at, bytes([next_header]))
         refused((packet, 0, True))
         refused((packet, 1000, True))
+
+
+@pytest.mark.parametrize("segments_left", [1, 255])
+def test_a_packet_that_has_further_to_go_is_neither_cut_nor_completed(segments_left: int) -> None:
+    number, content = ROUTED
+    routed = (number, bytes((content[0], segments_left)) + content[2:])
+    packet = replace(TCP_IPV6, extensions=(HOP_BY_HOP, routed)).partial(PAYLOAD)
+
+    assert layout_of_untrusted(packet, 0, False) == FINISHED
+    assert refused((packet, 0, True)) == refused((packet, 1000, True)) == "not at its destination yet"
+
+
+def test_extension_headers_have_a_bound_and_it_is_that_of_their_bytes() -> None:
+    for length in (8, 16, 64, LARGEST_EXTENSIONS_BYTES):
+        options = (60, b"\x01" + bytes([length - 4]) + bytes(length - 4))
+        flow = replace(TCP_IPV6, extensions=(options,) * (LARGEST_EXTENSIONS_BYTES // length))
+        longer = replace(flow, extensions=(HOP_BY_HOP, *flow.extensions))
+
+        assert layout_of_untrusted(*flow.train(PAYLOAD, 1000)).header_bytes == flow.header_bytes == 316
+        assert refused(longer.train(PAYLOAD, 1000)) == "extension headers without an end"
+
+
+@pytest.mark.parametrize("units", [3, 100, 255])
+def test_an_extension_header_longer_than_the_packet_is_refused(units: int) -> None:
+    flow = replace(UDP_IPV6, extensions=(HOP_BY_HOP, DESTINATION_OPTIONS))
+    for size in (0, 1, 8):
+        packet = patched(flow.partial(bytes(size)), 49, bytes([units]))
+        assert refused((packet, 0, True)) == "extension headers without an end"
+
+
+def test_extension_headers_alone_are_refused() -> None:
+    flow = EXTENDED["tcp6, all"]
+    whole = flow.partial(PAYLOAD)
+    for size in range(40, flow.header_bytes):
+        packet = patched(whole[:size], 4, (size - 40).to_bytes(2, "big"))
+        refused((packet, 0, True))
+
+
+def test_a_chain_that_names_itself_ends() -> None:
+    # Every byte is a zero: headers of 8 bytes, each followed by hop-by-hop options.
+    packet = patched(patched(bytes(65535), 0, b"\x60"), 4, (65535 - 40).to_bytes(2, "big"))
+    assert refused((packet, 1000, True)) == "extension headers without an end"
 
 
 def test_a_udp_length_other_than_what_is_there_is_refused() -> None:
@@ -158,7 +218,7 @@ def test_any_bytes_have_a_layout_inside_them_or_are_refused(
     assert (layout.train is Train.NONE) == (not segment_bytes)
 
 
-@given(st.sampled_from(list(FLOWS.values())), st.data())
+@given(st.sampled_from(list(ALL_FLOWS.values())), st.data())
 def test_a_damaged_header_is_refused_or_still_says_how_long_the_packet_is(
     flow: Flow, data: st.DataObject
 ) -> None:

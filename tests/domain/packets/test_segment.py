@@ -8,10 +8,20 @@ from hypothesis import strategies as st
 from domain.packets.layout import layout_of_untrusted
 from domain.packets.parcel import ACK, CWR, FIN, PSH, TCP, MalformedParcelError, Parcel
 from domain.packets.segment import segment, split
-from tests.domain.packets.trains import FLOWS, TCP_IPV4, TCP_IPV6, TIMESTAMPS, UDP_IPV4, Flow, some_payload
+from tests.domain.packets.trains import (
+    EXTENDED,
+    FLOWS,
+    TCP_IPV4,
+    TCP_IPV6,
+    TIMESTAMPS,
+    UDP_IPV4,
+    Flow,
+    some_payload,
+)
 from tests.netns.packets import internet_checksum
 
-EACH_FLOW = pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+ALL_FLOWS = FLOWS | EXTENDED
+EACH_FLOW = pytest.mark.parametrize("flow", ALL_FLOWS.values(), ids=ALL_FLOWS)
 
 
 def segments_of(parcels: list[Parcel]) -> list[bytes]:
@@ -86,7 +96,7 @@ def test_ipv4_options_are_repeated_in_every_segment() -> None:
 def test_a_wrong_partial_sum_stays_wrong_by_as_much(flow: Flow) -> None:
     payload = some_payload(2500)
     packet = bytearray(flow.partial(payload))
-    field = (20 if flow.in_ipv4 else 40) + (16 if flow.protocol == TCP else 6)
+    field = flow.network_bytes + (16 if flow.protocol == TCP else 6)
     packet[field : field + 2] = ((int.from_bytes(packet[field : field + 2], "big") + 5) % 65535).to_bytes(
         2, "big"
     )
@@ -162,7 +172,7 @@ def test_a_single_segment_is_longer_than_allowed_rather_than_cut(flow: Flow) -> 
 
 FLOW = st.builds(
     replace,
-    st.sampled_from(list(FLOWS.values())),
+    st.sampled_from(list(ALL_FLOWS.values())),
     identification=st.integers(0, 65535),
     sequence=st.integers(0, 2**32 - 1),
     flags=st.sampled_from([ACK, ACK | PSH, ACK | FIN | PSH, ACK | CWR, ACK | CWR | PSH | FIN]),

@@ -29,6 +29,7 @@ class Flow:
     window: int = 500
     urgent: int = 0
     options: bytes = b""
+    extensions: tuple[tuple[int, bytes], ...] = ()  # of IPv6: number, and what follows the length
 
     @property
     def in_ipv4(self) -> bool:
@@ -36,7 +37,11 @@ class Flow:
 
     @property
     def header_bytes(self) -> int:
-        return (20 if self.in_ipv4 else 40) + (20 + len(self.options) if self.protocol == TCP else 8)
+        return self.network_bytes + (20 + len(self.options) if self.protocol == TCP else 8)
+
+    @property
+    def network_bytes(self) -> int:
+        return 20 if self.in_ipv4 else 40 + sum(2 + len(content) for _, content in self.extensions)
 
     def transport(self, payload: bytes, checksum: int) -> bytes:
         if self.protocol == UDP:
@@ -82,8 +87,12 @@ class Flow:
         addresses = ip_address(self.source).packed + ip_address(self.destination).packed
         if not self.in_ipv4:
             first = 6 << 28 | self.traffic_class << 20 | self.flow_label
+            next_header = self.protocol
+            for number, inside in reversed(self.extensions):
+                content = struct.pack("!BB", next_header, (2 + len(inside)) // 8 - 1) + inside + content
+                next_header = number
             return (
-                struct.pack("!IHBB", first, len(content), self.protocol, self.hop_limit) + addresses + content
+                struct.pack("!IHBB", first, len(content), next_header, self.hop_limit) + addresses + content
             )
         header = struct.pack(
             "!BBHHHBBH",
@@ -99,6 +108,17 @@ TCP_IPV6 = Flow("fd00::1", "fd00::2")
 UDP_IPV4 = Flow(protocol=UDP)
 UDP_IPV6 = Flow("fd00::1", "fd00::2", protocol=UDP)
 FLOWS = {"tcp4": TCP_IPV4, "tcp6": TCP_IPV6, "udp4": UDP_IPV4, "udp6": UDP_IPV6}
+
+# Extension headers with padding (RFC 8200 section 4.2), options that are skipped, and an address.
+HOP_BY_HOP = (0, b"\x01\x04" + bytes(4))
+DESTINATION_OPTIONS = (60, b"\x1e\x0cexperimental")
+ROUTED = (43, bytes((4, 0)) + bytes(4) + bytes(range(16)))  # segment routing, no segments left
+EXTENDED = {
+    "tcp6, hop-by-hop": replace(TCP_IPV6, extensions=(HOP_BY_HOP,)),
+    "tcp6, destination": replace(TCP_IPV6, extensions=(DESTINATION_OPTIONS,)),
+    "tcp6, all": replace(TCP_IPV6, extensions=(HOP_BY_HOP, DESTINATION_OPTIONS, ROUTED, DESTINATION_OPTIONS)),
+    "udp6, all": replace(UDP_IPV6, extensions=(HOP_BY_HOP, DESTINATION_OPTIONS, ROUTED)),
+}
 
 
 def some_payload(size: int, seed: int = 1) -> bytes:
