@@ -312,6 +312,9 @@ class FakeStreamTransport:
         self._kept.clear()
         return [(frame, len(frame)) for frame in kept or self._read()]
 
+    def take_refusal(self) -> None:
+        """A stream has nothing to say but its end."""
+
     def take_long_frames(self) -> None:
         self.end.take_long_frames()
 

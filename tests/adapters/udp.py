@@ -96,7 +96,7 @@ class FakeNetwork:
         receiver = self._mailboxes.get(to)
         if receiver is None:
             if sender.remote is not None:
-                sender.failure = UdpError(f"{to} refused: nothing listens there")
+                sender.is_refused = True
                 sender.wake()
             return True
         if self._happens(self.weather.loss):
@@ -133,7 +133,8 @@ class FakeMailbox:
     """What a socket is on a real host: the datagrams that wait, and whether it is open.
 
     ``failure`` is raised by the next read that has delivered what came before it, then forgotten.
-    ``fail_after(n)`` lets n more datagrams through and then fails.
+    ``fail_after(n)`` lets n more datagrams through and then fails. ``is_refused`` is what ICMP would say to a
+    connected one: that nobody has the port. Anybody may set it.
     """
 
     def __init__(
@@ -145,6 +146,7 @@ class FakeMailbox:
         self.descriptor = descriptor  # a number to tell sockets apart; no kernel knows it
         self.inbox: deque[tuple[bytes, Endpoint]] = deque()
         self.failure: UdpError | None = None
+        self.is_refused = False
         self._reads_until_failure: int | None = None
         self._waiting: asyncio.Future[None] | None = None
 
@@ -183,7 +185,7 @@ class FakeMailbox:
 
     async def readable(self) -> None:
         """Wait until ``take`` has something to give or to raise."""
-        if self.inbox or self.failure is not None or self.closed:
+        if self.inbox or self.failure is not None or self.is_refused or self.closed:
             await asyncio.sleep(0)
             return
         self._waiting = asyncio.get_running_loop().create_future()
@@ -376,6 +378,8 @@ class FakeClientTransport:
                 taken = self.mailbox.take()
             except UdpError as exc:
                 raise TransportError(str(exc)) from exc
+            if self.take_refusal() is not None:
+                raise TransportError(f"{self._remote} refused: nothing listens there")
             if taken is not None and taken[0]:
                 return taken[0]
 
@@ -385,6 +389,10 @@ class FakeClientTransport:
 
     def ingress(self) -> FakeFrameIngress:
         return self._ingress
+
+    def take_refusal(self) -> str | None:
+        is_refused, self.mailbox.is_refused = self.mailbox.is_refused, False
+        return "the server's host says that nobody listens on its port" if is_refused else None
 
     def take_long_frames(self) -> None:
         """Nothing to do, as for every datagram path."""

@@ -280,15 +280,6 @@ def test_exhausted_epochs_end_the_clients_session() -> None:
         client.drain()
 
 
-def test_a_server_port_that_nobody_listens_on_ends_the_clients_session() -> None:
-    bed = Bed()
-    (client,) = bed.clients
-    bed.server.listener.close()
-    client.send(ipv4_packet(client.address, OUTSIDE))
-    with pytest.raises(SessionEndedError, match="nothing listens"):
-        client.worker.handle_transport()
-
-
 def test_a_vanished_tun_device_is_the_callers_to_know() -> None:
     bed = Bed()
     bed.clients[0].tun.vanish()

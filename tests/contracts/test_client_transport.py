@@ -21,6 +21,8 @@ from tests.adapters.runs import frames_from
 from tests.contracts.path_worlds import PATH_WORLDS, PathServer, PathWorld, ServerEnd, path_name
 from tests.contracts.udp_worlds import UDP_WORLDS, UdpWorld, contents, receive, world_name
 
+STREAM_WORLDS = [world for world in PATH_WORLDS if "Udp" not in world.__name__]
+
 
 @pytest.fixture(params=PATH_WORLDS, ids=path_name)
 def world(request: pytest.FixtureRequest) -> Iterator[PathWorld]:
@@ -213,21 +215,6 @@ def test_a_server_that_is_gone_is_noticed_by_the_handshake(world: PathWorld) -> 
     run(scenario())
 
 
-def test_a_server_that_is_gone_is_noticed_by_the_data_plane(world: PathWorld) -> None:
-    async def scenario() -> None:
-        server = world.server()
-        transport, _ = await dialled(world, server)
-        server.close()
-        transport.egress().send_batch([world.wire(b"anybody?")])
-        assert world.await_arrival(transport.fileno())
-        with pytest.raises(TransportError) as failure:
-            frames_from(transport.ingress())
-        assert str(server.endpoint) in str(failure.value)
-        transport.close()
-
-    run(scenario())
-
-
 def test_a_closed_path_neither_sends_nor_receives(world: PathWorld) -> None:
     async def scenario() -> None:
         transport, end = await dialled(world, world.server())
@@ -326,7 +313,43 @@ def test_a_port_that_nobody_has_refuses_datagrams(datagrams: UdpWorld) -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("protocol", [world for world in PATH_WORLDS if "Udp" not in world.__name__])
+def test_a_session_over_datagrams_hears_of_a_port_that_nobody_has_and_goes_on(datagrams: UdpWorld) -> None:
+    async def scenario() -> None:
+        server = datagrams.listener()
+        transport, _ = await dialled_over_udp(datagrams, server)
+        ingress = transport.ingress()
+        assert transport.take_refusal() is None
+        server.close()
+        for _ in range(3):
+            assert transport.egress().send_batch([b"anybody?"]) == 1
+            assert datagrams.await_arrival(transport.fileno())
+            assert frames_from(ingress) == []
+            assert transport.take_refusal() == "the server's host says that nobody listens on its port"
+            assert transport.take_refusal() is None
+        transport.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("protocol", STREAM_WORLDS)
+def test_a_stream_without_its_server_has_ended(protocol: type[PathWorld]) -> None:
+    async def scenario() -> None:
+        with protocol() as world:
+            server = world.server()
+            transport, _ = await dialled(world, server)
+            server.close()
+            transport.egress().send_batch([world.wire(b"anybody?")])
+            assert world.await_arrival(transport.fileno())
+            assert transport.take_refusal() is None
+            with pytest.raises(TransportError) as failure:
+                frames_from(transport.ingress())
+            assert str(server.endpoint) in str(failure.value)
+            transport.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("protocol", STREAM_WORLDS)
 def test_a_stream_is_not_opened_where_nothing_listens(protocol: type[PathWorld]) -> None:
     async def scenario() -> None:
         with protocol() as world:

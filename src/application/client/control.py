@@ -51,7 +51,7 @@ class ClientControl:
         now_s = clock.monotonic_s()
         self._suspend = SuspendWatch(monotonic_s=now_s, boottime_s=clock.boottime_s())
         self._next_suspend_check_s = now_s + SUSPEND_CHECK_S
-        self._is_probing = False
+        self._suspicion: SessionEndedError | None = None  # what silence after a probe would mean
 
     def observe(self, opened: OpenedParcels) -> None:
         """Take note of what was opened, whose service packets are dealt with here."""
@@ -59,7 +59,7 @@ class ClientControl:
             return
         now_s = self._clock.monotonic_s()
         self._liveness.authenticated(now_s)
-        self._is_probing = False
+        self._suspicion = None
         self._rekey.observe(opened.highest_epoch)
         for epoch, plaintext in opened.service:
             if type_of_untrusted(plaintext) not in _KEEPALIVE:
@@ -69,8 +69,14 @@ class ClientControl:
     def probe(self) -> None:
         """The network has changed: ask the server at once, and end the session soon if nothing is heard."""
         self._liveness.probe(self._clock.monotonic_s())
-        self._is_probing = True
+        self._suspicion = NetworkChangedError("the network has changed")
         self.handle_timer()
+
+    def refused(self, what: str) -> None:
+        """The network says ``what`` of the path: ask the server, and end the session soon if it is true."""
+        if self._liveness.refused(self._clock.monotonic_s()):
+            self._suspicion = SessionEndedError(what)
+            self.handle_timer()
 
     def handle_timer(self) -> None:
         """Whatever is due."""
@@ -79,10 +85,10 @@ class ClientControl:
         match self._liveness.handle_timer(now_s):
             case LivenessAction.SEND_PING:
                 self._egress.send_batch(self._crypto.seal([PING]))
-            case LivenessAction.DEAD if self._is_probing:
-                raise NetworkChangedError("the network has changed")
             case LivenessAction.DEAD:
-                raise SessionEndedError("nothing authentic came from the server for too long")
+                raise self._suspicion or SessionEndedError(
+                    "nothing authentic came from the server for too long"
+                )
             case None:
                 pass
         if now_s >= self._rekey.next_deadline():

@@ -59,20 +59,22 @@ class ClientWorker:
             if parcels:
                 self._forward_out(parcels)
             if len(parcels) < limit:
-                return
+                break
+        refusal = self._transport.take_refusal()
+        if refusal is not None:
+            # What waits to be read is older: it does not say that the server is still there.
+            self._forward_what_arrived()
+            self._control.refused(refusal)
 
     def handle_transport(self) -> None:
         """See Worker. One batch: what it leaves behind is readable still."""
-        try:
-            runs = self._ingress.read_runs()
-        except TransportError as error:
-            raise SessionEndedError(str(error)) from error
-        if runs:
-            self._forward_in(runs)
+        self._forward_what_arrived()
+        self._heed_refusal()
 
     def handle_timer(self) -> None:
         """See Worker."""
         self._control.handle_timer()
+        self._heed_refusal()
 
     def probe(self) -> None:
         """See ProbingWorker."""
@@ -88,6 +90,19 @@ class ClientWorker:
         counters.dropped_source += len(parcels) - len(admitted)
         if admitted:
             send_parcels(admitted, self._crypto, self._egress, counters)
+
+    def _heed_refusal(self) -> None:
+        refusal = self._transport.take_refusal()
+        if refusal is not None:
+            self._control.refused(refusal)
+
+    def _forward_what_arrived(self) -> None:
+        try:
+            runs = self._ingress.read_runs()
+        except TransportError as error:
+            raise SessionEndedError(str(error)) from error
+        if runs:
+            self._forward_in(runs)
 
     def _forward_in(self, runs: Sequence[ReceivedRun]) -> None:
         counters = self._counters

@@ -23,6 +23,12 @@ PING_AGAIN_AFTER_S: Final = 1.0
 PROBE_LIMIT_S: Final = 2.0
 PROBE_AGAIN_AFTER_S: Final = 0.5
 
+# Ours: after a refusal, which anybody can forge, how often the server is asked: where every fifth datagram
+# gets lost, an attacker has to wait for hours until eight questions have no answer. And how soon after one
+# refusal another may have the server asked: a flood of them costs no more pings than silence does.
+REFUSED_AGAIN_AFTER_S: Final = 0.25
+REFUSAL_PAUSE_S: Final = PING_AFTER_S
+
 # Ours: a server gives a new session the tunnel only when something authentic has come in it, so the first
 # ping goes out at once. The Go client waits a second.
 FIRST_PING_AFTER_S: Final = 0.0
@@ -44,7 +50,7 @@ class ClientLiveness:
 
     It pings ``first_ping_after_s`` after the start if nothing arrived, and then after ``ping_after_s`` of
     silence; while a ping is not answered, another follows every ``ping_again_after_s``. After
-    ``dead_after_s`` of silence the session is dead, and after a probe much sooner.
+    ``dead_after_s`` of silence the session is dead, and after a probe or a refusal much sooner.
     """
 
     __slots__ = (
@@ -52,6 +58,7 @@ class ClientLiveness:
         "_dead_after_s",
         "_dead_at_s",
         "_dead_by_silence_at_s",
+        "_heeds_refusals_from_s",
         "_ping_after_s",
         "_ping_again_after_s",
         "_ping_at_s",
@@ -70,6 +77,7 @@ class ClientLiveness:
         self._ping_again_after_s = ping_again_after_s
         self._dead_after_s = dead_after_s
         self._again_after_s = ping_again_after_s
+        self._heeds_refusals_from_s = now_s
         self._ping_at_s = now_s + first_ping_after_s
         self._dead_by_silence_at_s = self._dead_at_s = now_s + dead_after_s
 
@@ -84,9 +92,23 @@ class ClientLiveness:
 
         A second probe asks anew, but neither it nor any later one puts off the end after ``dead_after_s``.
         """
+        self._heeds_refusals_from_s = max(self._heeds_refusals_from_s, now_s + PROBE_LIMIT_S)
         self._again_after_s = PROBE_AGAIN_AFTER_S
         self._ping_at_s = now_s
         self._dead_at_s = min(now_s + PROBE_LIMIT_S, self._dead_by_silence_at_s)
+
+    def refused(self, now_s: float) -> bool:
+        """Somebody says that the server cannot be reached: a probe, if the server is not being asked already.
+
+        Nobody vouches for it, so it is a hint and no more. One that comes while a probe is on, or soon after
+        another one, changes nothing: False.
+        """
+        if now_s < self._heeds_refusals_from_s:
+            return False
+        self.probe(now_s)
+        self._again_after_s = REFUSED_AGAIN_AFTER_S
+        self._heeds_refusals_from_s = now_s + REFUSAL_PAUSE_S
+        return True
 
     def handle_timer(self, now_s: float) -> LivenessAction | None:
         """What is due at ``now_s``; None if nothing is. A missed ping is not made up for by two."""

@@ -1,4 +1,5 @@
 from domain.session.liveness import (
+    REFUSAL_PAUSE_S,
     SERVER_IDLE_LIMIT_S,
     SERVER_REAPER_PERIOD_S,
     ClientLiveness,
@@ -120,6 +121,87 @@ def test_probes_one_after_another_do_not_keep_a_dead_session() -> None:
         assert liveness.handle_timer(START_S + second) is PING
 
     assert liveness.next_deadline_s() <= START_S + 15
+    assert liveness.handle_timer(START_S + 15) is DEAD
+
+
+def test_a_refusal_asks_eight_times_and_silence_is_the_end_after_two_seconds() -> None:
+    liveness = ClientLiveness(START_S)
+    liveness.authenticated(START_S)
+
+    assert liveness.refused(START_S + 1)
+    assert timeline(liveness, START_S + 60) == [*((1 + n / 4, PING) for n in range(8)), (3, DEAD)]
+
+
+def test_a_refusal_that_an_answer_contradicts_leaves_everything_as_it_was() -> None:
+    liveness = ClientLiveness(START_S)
+    assert liveness.refused(START_S + 1)
+    assert liveness.handle_timer(START_S + 1) is PING
+    liveness.authenticated(START_S + 2.5)
+
+    assert timeline(liveness, START_S + 60) == [
+        *((second, PING) for second in (5.5 + n for n in range(12))),
+        (17.5, DEAD),
+    ]
+
+
+def test_further_refusals_change_nothing_while_the_server_is_being_asked() -> None:
+    liveness = ClientLiveness(START_S)
+    assert liveness.refused(START_S)
+    pings = 0
+    for millisecond in range(2000):
+        assert not liveness.refused(START_S + millisecond / 1000)
+        pings += liveness.handle_timer(START_S + millisecond / 1000) is PING
+
+    assert pings == 8
+    assert liveness.handle_timer(START_S + 2) is DEAD
+
+
+def test_a_flood_of_refusals_costs_a_server_that_answers_no_more_pings_than_silence_does() -> None:
+    liveness = ClientLiveness(START_S)
+    pings = 0
+    for millisecond in range(60_000):
+        now_s = START_S + millisecond / 1000
+        liveness.refused(now_s)
+        if liveness.handle_timer(now_s) is PING:
+            pings += 1
+            liveness.authenticated(now_s)
+
+    assert pings == 60 / REFUSAL_PAUSE_S
+
+
+def test_a_refusal_soon_after_another_is_not_forgotten_for_good() -> None:
+    liveness = ClientLiveness(START_S)
+    liveness.refused(START_S)
+    liveness.authenticated(START_S + 0.1)
+    assert not liveness.refused(START_S + REFUSAL_PAUSE_S - 0.1)
+
+    assert liveness.refused(START_S + REFUSAL_PAUSE_S)
+    assert liveness.next_deadline_s() == START_S + REFUSAL_PAUSE_S
+
+
+def test_a_refusal_during_a_probe_changes_nothing() -> None:
+    liveness = ClientLiveness(START_S)
+    liveness.authenticated(START_S)
+    liveness.probe(START_S + 1)
+    assert not liveness.refused(START_S + 1.6)
+
+    assert timeline(liveness, START_S + 60) == [*((1 + half / 2, PING) for half in range(4)), (3, DEAD)]
+
+
+def test_a_probe_after_a_refusal_asks_anew_and_leaves_the_pause_alone() -> None:
+    liveness = ClientLiveness(START_S)
+    liveness.refused(START_S)
+    liveness.probe(START_S + 0.5)
+    liveness.authenticated(START_S + 0.6)
+
+    assert not liveness.refused(START_S + 2.9)
+    assert liveness.refused(START_S + 3)
+
+
+def test_refusals_do_not_keep_a_dead_session() -> None:
+    liveness = ClientLiveness(START_S)
+    assert liveness.refused(START_S + 14)
+
     assert liveness.handle_timer(START_S + 15) is DEAD
 
 

@@ -58,6 +58,16 @@ class ClientTransport(Protocol):
         """The frames from the server; no other read may follow on ``receive_message`` but through it."""
         ...
 
+    def take_refusal(self) -> str | None:
+        """What the network has said about the path since the last call: why it does not lead to the server.
+
+        A sentence, None if nothing was said; news met while sending count as well as those met while reading.
+        Nobody vouches for them: whoever knows the two endpoints can forge them, and a true one may be about
+        one datagram. So within a session neither ``ingress`` nor ``egress`` fails for them.
+        Always None for a stream.
+        """
+        ...
+
     def take_long_frames(self) -> None:
         """Both ends have agreed on aggregated frames, which on a stream are longer than others."""
         ...

@@ -29,8 +29,9 @@ class Worker(Protocol):
         ...
 
     def handle_tun(self) -> None:
-        """The TUN device is readable: forward what is there. Brings no deadline closer.
+        """The TUN device is readable: forward what is there.
 
+        Brings no deadline closer, save for a doubt about the path: the next timer is soon enough for that.
         Raises SessionEndedError, TunClosedError.
         """
         ...

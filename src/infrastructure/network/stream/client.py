@@ -124,6 +124,9 @@ class StreamClientTransport:
             frames = self._read()
         return [(frame, len(frame)) for frame in frames]
 
+    def take_refusal(self) -> None:
+        """See ``ClientTransport``: a stream has nothing to say but its end."""
+
     def take_long_frames(self) -> None:
         """See ``ClientTransport``."""
         self._connection.take_long_frames()

@@ -1,6 +1,9 @@
 """The client's UDP path: one connected socket per session."""
 
 import asyncio
+import errno
+import os
+import select
 import socket
 from collections.abc import Sequence
 from typing import Final
@@ -53,6 +56,7 @@ class UdpClientTransport:
         "_remote_endpoint",
         "_socket",
         "_waiting",
+        "_watch",
     )
 
     def __init__(
@@ -64,6 +68,10 @@ class UdpClientTransport:
         *,
         offload: UdpOffload = WHERE_POSSIBLE,
     ) -> None:
+        # An event loop may watch a descriptor no longer once it has shown an error (uvloop's does). What ICMP
+        # reports is one, and a session goes on after it: an epoll around the socket is only ever readable.
+        self._watch = select.epoll()
+        self._watch.register(connected_socket, select.EPOLLIN)
         self._socket = connected_socket
         self._remote_endpoint = remote_endpoint
         self._egress = ConnectedEgress(connected_socket, offload=offload.segmentation)
@@ -96,6 +104,11 @@ class UdpClientTransport:
                 count = self._drain.read_batch(self._message)
             except UdpError as exc:
                 raise TransportError(str(exc)) from exc
+            number = self._take_refusal_errno()
+            if number == errno.ECONNREFUSED:
+                raise TransportError(f"{self._remote_endpoint} refused: nothing listens there")
+            if number:
+                raise TransportError(f"{self._remote_endpoint} failed: {os.strerror(number)}")
             if count == 1 and packet.length > 0 and not packet.flags & PacketFlags.TRUNCATED:
                 return bytes(packet.view[: packet.length])
 
@@ -116,7 +129,7 @@ class UdpClientTransport:
                 loop.remove_reader(descriptor)
 
     def fileno(self) -> int:
-        return self._drain.fileno()
+        return -1 if self._watch.closed else self._watch.fileno()
 
     def ingress(self) -> DatagramFrames:
         """See ``ClientTransport``; the same object each time.
@@ -129,6 +142,15 @@ class UdpClientTransport:
             self._frames = DatagramFrames(self._drain, self._packets, self._counters)
         return self._frames
 
+    def take_refusal(self) -> str | None:
+        """See ``ClientTransport``."""
+        number = self._take_refusal_errno()
+        if number == 0:
+            return None
+        if number == errno.ECONNREFUSED:
+            return "the server's host says that nobody listens on its port"
+        return f"the network says that the server cannot be reached: {os.strerror(number)}"
+
     def take_long_frames(self) -> None:
         """Nothing to do: datagrams end where they end."""
 
@@ -136,11 +158,19 @@ class UdpClientTransport:
         """See ``ClientTransport``; the same object each time."""
         return self._egress
 
+    def _take_refusal_errno(self) -> int:
+        """What a read or a send has met since the last call; 0 if neither has met anything."""
+        number = self._drain.refusal_errno or self._egress.refusal_errno
+        if number:
+            self._drain.refusal_errno = self._egress.refusal_errno = 0
+        return number
+
     def close(self) -> None:
         """See ``ClientTransport``; a pending ``receive_message`` raises TransportError."""
         if self._waiting is not None:
             self._waiting.get_loop().remove_reader(self.fileno())
             _resolve(self._waiting)
+        self._watch.close()
         self._socket.close()
 
 

@@ -15,7 +15,14 @@ from application.network.udp.batch import BatchIngress
 from application.network.udp.packet import Packet
 from domain.addressing.endpoint import Endpoint
 from infrastructure.network.addresses import EndpointCache, SocketAddress
-from infrastructure.network.udp.ingress import PATH_ERRNOS, PEER_ERRNOS, SKIP_LIMIT, TRUNCATED, Drain
+from infrastructure.network.udp.ingress import (
+    CONNECTED_ERRNOS,
+    PEER_ERRNOS,
+    REFUSAL_ERRNOS,
+    SKIP_LIMIT,
+    TRUNCATED,
+    Drain,
+)
 
 # linux/udp.h; the socket module has no name for it. Its control message is a native int.
 UDP_GRO: Final = 104
@@ -72,7 +79,7 @@ class CoalescingIngress(Drain):
     @classmethod
     def connected(cls, datagram_socket: socket.socket, endpoint: Endpoint) -> "CoalescingIngress":
         """For a socket that hears ``endpoint`` alone."""
-        return cls(datagram_socket, str(endpoint), PATH_ERRNOS, endpoint)
+        return cls(datagram_socket, str(endpoint), CONNECTED_ERRNOS, endpoint)
 
     def read_batch(self, packets: Sequence[Packet]) -> int:
         if packets is not self._checked:
@@ -92,6 +99,8 @@ class CoalescingIngress(Drain):
                 break
             except OSError as exc:
                 if exc.errno in self._passed_over:
+                    if exc.errno in REFUSAL_ERRNOS:
+                        self.refusal_errno = exc.errno
                     skipped += 1
                     if skipped < SKIP_LIMIT:
                         continue

@@ -131,18 +131,20 @@ class UdpPeerEgress:
 class ConnectedEgress:
     """The client's way to its server, over a connected socket that its transport owns and closes.
 
-    A network error costs the datagrams it hits and no more (protocol specification 2.8). When the host's own
+    A network error costs the datagrams it hits and no more (protocol specification 2.8). The kernel reports
+    an ICMP message once, to whichever call comes first: what a send has met no read will. When the host's own
     address has changed, the rest leaves from the new one, and the server follows (2.6). ``offload`` lets the
     kernel segment runs, where it can.
     """
 
-    __slots__ = ("_address", "_sender", "_socket", "dropped")
+    __slots__ = ("_address", "_sender", "_socket", "dropped", "refusal_errno")
 
     def __init__(self, datagram_socket: socket.socket, *, offload: bool = True) -> None:
         self._socket = datagram_socket
         self._address: SocketAddress = datagram_socket.getpeername()
         name = f"the UDP path to {endpoint_of(self._address)}"
         self._sender = RunSender(datagram_socket, name, self._goes_on, offload=offload)
+        self.refusal_errno = 0  # ECONNREFUSED if a send has met it; its reader clears it
         self.dropped = 0  # frames that were not taken
 
     @property
@@ -163,6 +165,9 @@ class ConnectedEgress:
     def _goes_on(self, exc: OSError) -> bool:
         if exc.errno in STRANDED_ERRNOS:
             return leave_from_here(self._socket, self._address)
+        # The others that a read reports may also be about this host: its routes, its firewall.
+        if exc.errno == errno.ECONNREFUSED:
+            self.refusal_errno = exc.errno
         return exc.errno in ENDPOINT_ERRNOS
 
     def close(self) -> None:

@@ -24,6 +24,24 @@ PEER_ERRNOS: Final = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.EN
 # Reported on a connected socket when the path's MTU has shrunk: the kernel will fragment from now on.
 PATH_ERRNOS: Final = frozenset({errno.EMSGSIZE})
 
+# Reported on a connected socket when an ICMP message says that a datagram did not arrive. Anybody who knows
+# the two endpoints can send one.
+REFUSAL_ERRNOS: Final = frozenset(
+    {
+        errno.ECONNREFUSED,  # port unreachable
+        errno.EACCES,  # ICMPv6: prohibited on the way
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,  # prohibited on the way
+        errno.ENETUNREACH,
+        errno.ENONET,
+        errno.ENOPROTOOPT,  # protocol unreachable
+        errno.EPROTO,  # a problem with the header
+    }
+)
+
+# What a connected socket reports about the path, none of it a failure of the socket.
+CONNECTED_ERRNOS: Final = PATH_ERRNOS | REFUSAL_ERRNOS
+
 # Reports passed over in one batch: more of them must not keep the loop from its other descriptors.
 SKIP_LIMIT: Final = 64
 
@@ -37,13 +55,14 @@ class Drain(ABC):
     The socket belongs to whoever made the reader.
     """
 
-    __slots__ = ("_checked", "_failure", "_name", "_socket", "truncated")
+    __slots__ = ("_checked", "_failure", "_name", "_socket", "refusal_errno", "truncated")
 
     def __init__(self, datagram_socket: socket.socket, name: str) -> None:
         self._socket = datagram_socket
         self._name = name
         self._checked: Sequence[Packet] | None = None
         self._failure: UdpError | None = None
+        self.refusal_errno = 0  # the last of REFUSAL_ERRNOS that was passed over; its reader clears it
         self.truncated = 0  # datagrams delivered with PacketFlags.TRUNCATED
 
     @abstractmethod
@@ -77,8 +96,6 @@ class Drain(ABC):
         failure: UdpError
         if self._socket.fileno() < 0:
             failure = UdpClosedError(f"{self._name} is closed")
-        elif exc.errno == errno.ECONNREFUSED:
-            failure = UdpError(f"{self._name} refused: nothing listens there")
         else:
             failure = UdpError(f"{self._name} failed: {exc.strerror or exc}")
         if delivered == 0:
@@ -149,8 +166,8 @@ class BatchingIngress(Drain):
 class ConnectedIngress(Drain):
     """Reads a connected socket; the kernel delivers what comes from ``endpoint`` alone.
 
-    Asking the kernel for no source address halves the cost of a datagram. A port that nothing listens on
-    raises UdpError: the server is gone (protocol specification 2.8).
+    Asking the kernel for no source address halves the cost of a datagram. That datagrams do not arrive there
+    is no failure of the socket: ``refusal_errno`` says so, and what it means is the owner's decision.
     """
 
     __slots__ = ("_endpoint",)
@@ -176,7 +193,9 @@ class ConnectedIngress(Drain):
             except BlockingIOError:
                 break
             except OSError as exc:
-                if exc.errno in PATH_ERRNOS:
+                if exc.errno in CONNECTED_ERRNOS:
+                    if exc.errno in REFUSAL_ERRNOS:
+                        self.refusal_errno = exc.errno
                     skipped += 1
                     if skipped < SKIP_LIMIT:
                         continue

@@ -11,6 +11,7 @@ From the refusal this is learnt:
 EIO                    the way out cannot segment: this socket sends no more runs
 EINVAL, EMSGSIZE       if the first of the run goes out alone, it is too long for the path's MTU: it can be
                        fragmented, not segmented. Datagrams that long go alone to this address for a while
+ECONNREFUSED           nothing: an earlier datagram has been answered by ICMP, and this one was not tried
 anything else          nothing; and nothing from EINVAL if the first alone is refused, too: the address or the
                        socket's own is at fault
 =====================  =================================================================================
@@ -39,6 +40,9 @@ LARGEST_RUN_BYTES: Final = 65_000
 
 # Ours: how long a path is thought to be too narrow for runs of a length: it may be another one by then.
 REMEMBERED_S: Final = 600.0
+
+# Ours: a message arrives in the microseconds between two tries only under a flood.
+TRIES_AFTER_ICMP: Final = 8
 
 # The kernel has no room now: the rest of the batch would fare no better.
 NO_ROOM_ERRNOS: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})
@@ -96,7 +100,9 @@ class RunSender:
                     send_to(frames, address)
                 taken += 1
             except OSError as exc:
-                if not self._goes_on(exc):
+                sent, goes_on = self._send_after(exc, frames, address)
+                taken += sent
+                if not goes_on:
                     break
         return taken
 
@@ -126,6 +132,8 @@ class RunSender:
         except OSError as exc:
             if exc.errno in NO_ROOM_ERRNOS:
                 return 0, self._goes_on(exc)
+            if exc.errno == errno.ECONNREFUSED and address is None:
+                self._goes_on(exc)  # nobody else will hear of it
             return self._send_again(cut((frames, size)), address, exc)
         return -(-len(frames) // size), True
 
@@ -141,9 +149,31 @@ class RunSender:
                     send_to(datagram, address)
                 taken += 1
             except OSError as exc:
-                if not self._goes_on(exc):
+                sent, goes_on = self._send_after(exc, datagram, address)
+                taken += sent
+                if not goes_on:
                     return taken, False
         return taken, True
+
+    def _send_after(
+        self, refusal: OSError, datagram: Buffer, address: SocketAddress | None
+    ) -> tuple[int, bool]:
+        """What became of a datagram after ``refusal``; returns what ``_send_run`` does.
+
+        A connected socket reports an ICMP message, which anybody can send, in place of sending. So that a
+        flood of them does not keep everything in, the datagram is tried again.
+        """
+        for _ in range(TRIES_AFTER_ICMP):
+            goes_on = self._goes_on(refusal)
+            if refusal.errno != errno.ECONNREFUSED or address is not None:
+                return 0, goes_on
+            try:
+                self._socket.send(datagram)
+            except OSError as exc:
+                refusal = exc
+            else:
+                return 1, True
+        return 0, self._goes_on(refusal)
 
     def _send_again(
         self, datagrams: Sequence[Buffer], address: SocketAddress | None, refusal: OSError

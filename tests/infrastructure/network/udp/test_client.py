@@ -3,10 +3,11 @@
 import asyncio
 import errno
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 
 import pytest
+import uvloop
 
 from application.network.connection.transport import (
     DialError,
@@ -157,6 +158,108 @@ def test_a_message_that_cannot_be_sent_is_a_transport_error() -> None:
         with pytest.raises(TransportError, match=str(listener.local_endpoint)):
             await transport.send_message(bytes(70_000))
         transport.close()
+        listener.close()
+
+    over_loopback(scenario())
+
+
+@pytest.mark.parametrize("offload", [ONE_BY_ONE, WHERE_POSSIBLE])
+def test_what_nobody_takes_is_news_whether_a_read_or_a_send_meets_it(*, offload: UdpOffload) -> None:
+    async def scenario() -> None:
+        listener, transport, _ = await open_path(offload=offload)
+        ingress, egress = transport.ingress(), transport.egress()
+        listener.close()
+        # On loopback each datagram is refused before the call returns, and the next call is told of it.
+        assert egress.send_batch([b"1"]) == 1
+        assert list(frames_from(ingress)) == []
+        assert transport.take_refusal() == "the server's host says that nobody listens on its port"
+        assert egress.send_batch([b"1", b"22"]) == 2
+        assert transport.take_refusal() == "the server's host says that nobody listens on its port"
+        assert transport.take_refusal() is None
+        transport.close()
+
+    over_loopback(scenario())
+
+
+@pytest.mark.parametrize("offload", [ONE_BY_ONE, WHERE_POSSIBLE])
+def test_a_refused_path_still_leads_to_whoever_has_the_port_next(*, offload: UdpOffload) -> None:
+    async def scenario() -> None:
+        listener, transport, client = await open_path(offload=offload)
+        ingress = transport.ingress()
+        endpoint = listener.local_endpoint
+        listener.close()
+        transport.egress().send_batch([b"anybody?"])
+        successor = BoundUdpListener.bind(endpoint.host, endpoint.port)
+        successor.write_to(b"yes", client)
+        assert list(frames_from(ingress)) == [b"yes"]
+        assert transport.take_refusal() is not None
+        assert transport.egress().send_batch([b"hello"]) == 1
+        assert successor.read_from(DatagramBuffer(64))
+        transport.close()
+        successor.close()
+
+    over_loopback(scenario())
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_no_loop_stops_watching_a_path_that_was_refused(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def scenario() -> None:
+        listener, transport, client = await open_path()
+        ingress, endpoint = transport.ingress(), listener.local_endpoint
+        frames: asyncio.Queue[bytes] = asyncio.Queue()
+        is_refused = asyncio.Event()
+
+        def on_readable() -> None:
+            for frame in frames_from(ingress):
+                frames.put_nowait(bytes(frame))
+            if transport.take_refusal() is not None:
+                is_refused.set()
+
+        loop = asyncio.get_running_loop()
+        loop.add_reader(transport.fileno(), on_readable)
+        listener.close()
+        transport.egress().send_batch([b"anybody?"])
+        await is_refused.wait()
+        successor = BoundUdpListener.bind(endpoint.host, endpoint.port)
+        successor.write_to(b"yes", client)
+        assert await frames.get() == b"yes"
+        loop.remove_reader(transport.fileno())
+        transport.close()
+        successor.close()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(asyncio.wait_for(scenario(), timeout=10))
+
+
+def test_in_a_handshake_whatever_the_network_says_is_the_end() -> None:
+    async def scenario() -> None:
+        listener = BoundUdpListener.bind("127.0.0.1", 0)
+        [made] = sockets = [FaultySocket(socket.AF_INET)]
+        path = await dialer(open_socket=lambda _family: sockets.pop()).dial(listener.local_endpoint)
+        await path.send_message(b"hello")
+        packet = DatagramBuffer(64)
+        assert listener.read_from(packet)
+        made.receive_faults.append(errno.EHOSTUNREACH)
+        listener.write_to(b"a message", packet.endpoint)
+        with pytest.raises(TransportError, match=f"{listener.local_endpoint} failed: No route to host"):
+            await path.receive_message()
+        path.close()
+        listener.close()
+
+    over_loopback(scenario())
+
+
+def test_in_a_session_it_is_news_for_whoever_asks() -> None:
+    async def scenario() -> None:
+        listener = BoundUdpListener.bind("127.0.0.1", 0)
+        [made] = sockets = [FaultySocket(socket.AF_INET)]
+        path = await dialer(open_socket=lambda _family: sockets.pop()).dial(listener.local_endpoint)
+        made.receive_faults.append(errno.EHOSTUNREACH)
+        assert list(frames_from(path.ingress())) == []
+        assert path.take_refusal() == "the network says that the server cannot be reached: No route to host"
+        path.close()
         listener.close()
 
     over_loopback(scenario())

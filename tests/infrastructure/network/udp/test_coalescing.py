@@ -22,7 +22,7 @@ from infrastructure.network.udp.coalescing import (
     joins_datagrams,
 )
 from infrastructure.network.udp.egress import BatchingEgress
-from infrastructure.network.udp.ingress import PATH_ERRNOS, PEER_ERRNOS, SKIP_LIMIT
+from infrastructure.network.udp.ingress import PATH_ERRNOS, PEER_ERRNOS, REFUSAL_ERRNOS, SKIP_LIMIT
 from infrastructure.network.udp.segmentation import UDP_SEGMENT
 from tests.adapters.faulty_socket import FaultySocket
 from tests.adapters.runs import datagrams_of
@@ -204,12 +204,24 @@ def test_what_was_read_is_delivered_before_a_failure(bound: FaultySocket, sender
     ingress = connected_to(sender, bound)
     packets = run_buffers(8)
     send_run(sender, numbered(3))
-    bound.receive_faults.extend([0, errno.ECONNREFUSED])
+    bound.receive_faults.extend([0, errno.EIO])
     assert ingress.read_batch(packets) == 1
     assert packets[0].endpoint == endpoint_of(sender.getsockname())
-    with pytest.raises(UdpError, match="refused: nothing listens there"):
+    with pytest.raises(UdpError, match="failed: made to fail"):
         ingress.read_batch(packets)
     assert ingress.read_batch(packets) == 0
+
+
+@pytest.mark.parametrize("number", sorted(REFUSAL_ERRNOS))
+def test_that_the_peer_refuses_is_noted_and_what_waits_is_read(
+    bound: FaultySocket, sender: socket.socket, number: int
+) -> None:
+    ingress = connected_to(sender, bound)
+    send_run(sender, numbered(3))
+    bound.receive_faults.append(number)
+    assert ingress.refusal_errno == 0
+    assert ingress.read_batch(run_buffers(8)) == 1
+    assert ingress.refusal_errno == number
 
 
 def test_a_buffer_without_room_costs_nothing_of_what_waits(

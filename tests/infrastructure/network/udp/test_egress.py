@@ -15,7 +15,7 @@ from infrastructure.network.udp.egress import (
     ConnectedEgress,
     UdpPeerEgress,
 )
-from infrastructure.network.udp.segmentation import NO_ROOM_ERRNOS
+from infrastructure.network.udp.segmentation import NO_ROOM_ERRNOS, TRIES_AFTER_ICMP
 from tests.adapters.faulty_socket import FaultySocket
 from tests.adapters.udp import FakeBatchEgress, FakeNetwork, FakeUdpListener
 
@@ -85,7 +85,7 @@ def test_an_ipv4_socket_drops_what_is_for_ipv6(faulty: FaultySocket) -> None:
     assert egress.dropped_refused == 3
 
 
-@pytest.mark.parametrize("number", sorted(ENDPOINT_ERRNOS))
+@pytest.mark.parametrize("number", sorted(ENDPOINT_ERRNOS - {errno.ECONNREFUSED}))
 def test_a_refusal_costs_the_client_one_frame(
     faulty: FaultySocket, receiver: socket.socket, number: int
 ) -> None:
@@ -95,6 +95,52 @@ def test_a_refusal_costs_the_client_one_frame(
     assert egress.send_batch(BATCH) == 2
     assert egress.dropped == 1
     assert [receiver.recv(64) for _ in range(2)] == [b"22", b"333"]
+
+
+def test_the_answer_to_an_earlier_datagram_costs_the_client_nothing(
+    faulty: FaultySocket, receiver: socket.socket
+) -> None:
+    faulty.connect(receiver.getsockname())
+    egress = ConnectedEgress(faulty)
+    faulty.send_faults.extend([errno.ECONNREFUSED] * TRIES_AFTER_ICMP)
+    assert egress.send_batch(BATCH) == 3
+    faulty.send_faults.extend([errno.ECONNREFUSED, errno.EPERM])
+    assert egress.send_batch([b"4444", b"55555"]) == 1
+    assert egress.dropped == 1
+    assert [receiver.recv(64) for _ in range(4)] == [*BATCH, b"55555"]
+
+
+def test_what_a_run_has_met_is_noted_and_the_run_goes_out(
+    faulty: FaultySocket, receiver: socket.socket
+) -> None:
+    faulty.connect(receiver.getsockname())
+    egress = ConnectedEgress(faulty)
+    faulty.send_faults.append(errno.ECONNREFUSED)
+    assert egress.send_runs([(b"112233", 2)]) == 3
+    assert egress.refusal_errno == errno.ECONNREFUSED
+    assert [receiver.recv(64) for _ in range(3)] == [b"11", b"22", b"33"]
+    assert (egress.dropped, faulty.runs_sent) == (0, [])
+
+
+def test_a_flood_of_such_answers_costs_the_client_one_frame(
+    faulty: FaultySocket, receiver: socket.socket
+) -> None:
+    faulty.connect(receiver.getsockname())
+    egress = ConnectedEgress(faulty)
+    faulty.send_faults.extend([errno.ECONNREFUSED] * (TRIES_AFTER_ICMP + 1))
+    assert egress.send_batch(BATCH) == 2
+    assert [receiver.recv(64) for _ in range(2)] == [b"22", b"333"]
+
+
+@pytest.mark.parametrize("number", sorted(ENDPOINT_ERRNOS))
+def test_only_what_the_servers_host_alone_can_say_is_noted_as_its_refusal(
+    faulty: FaultySocket, receiver: socket.socket, number: int
+) -> None:
+    faulty.connect(receiver.getsockname())
+    egress = ConnectedEgress(faulty)
+    faulty.send_faults.extend([number])
+    egress.send_batch(BATCH)
+    assert egress.refusal_errno == (number if number == errno.ECONNREFUSED else 0)
 
 
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOBUFS, errno.EIO])

@@ -10,7 +10,13 @@ from application.network.udp.listener import UdpError
 from domain.addressing.endpoint import Endpoint
 from infrastructure.network.addresses import endpoint_of
 from infrastructure.network.udp.buffers import DatagramBuffer
-from infrastructure.network.udp.ingress import PEER_ERRNOS, SKIP_LIMIT, BatchingIngress, ConnectedIngress
+from infrastructure.network.udp.ingress import (
+    PEER_ERRNOS,
+    REFUSAL_ERRNOS,
+    SKIP_LIMIT,
+    BatchingIngress,
+    ConnectedIngress,
+)
 from tests.adapters.faulty_socket import FaultySocket
 
 
@@ -150,10 +156,27 @@ def test_the_connected_reader_delivers_before_it_fails(
 ) -> None:
     buffers = DatagramBuffer.allocate(4, 64)
     sender.send(b"1")
-    bound.receive_faults.extend([0, errno.ECONNREFUSED])
+    bound.receive_faults.extend([0, errno.EIO])
     assert connected.read_batch(buffers) == 1
-    with pytest.raises(UdpError, match="refused"):
+    with pytest.raises(UdpError, match="failed: made to fail"):
         connected.read_batch(buffers)
+
+
+@pytest.mark.parametrize("number", sorted(REFUSAL_ERRNOS))
+def test_that_the_peer_refuses_is_noted_and_what_waits_is_read(
+    bound: FaultySocket, connected: ConnectedIngress, sender: socket.socket, number: int
+) -> None:
+    sender.send(b"1")
+    bound.receive_faults.append(number)
+    assert connected.refusal_errno == 0
+    assert connected.read_batch(DatagramBuffer.allocate(2, 64)) == 1
+    assert connected.refusal_errno == number
+
+
+def test_a_flood_of_refusals_ends_the_batch(bound: FaultySocket, connected: ConnectedIngress) -> None:
+    bound.receive_faults.extend([errno.ECONNREFUSED] * (SKIP_LIMIT + 1))
+    assert connected.read_batch(DatagramBuffer.allocate(2, 64)) == 0
+    assert len(bound.receive_faults) == 1
 
 
 def test_nothing_in_a_fresh_reader_pretends_to_be_a_peer(bound: FaultySocket) -> None:
