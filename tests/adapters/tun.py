@@ -15,7 +15,6 @@ from application.network.routing.tun import (
     TunManager,
 )
 from domain.addressing.tunnel import TunnelAddresses
-from domain.noise.primitives import Buffer
 from domain.packets.layout import layout_of_untrusted
 from domain.packets.parcel import MalformedParcelError, Parcel
 from domain.packets.segment import segment
@@ -37,14 +36,13 @@ class FakeTunDevice:
     """A TunDevice whose kernel side is a few collections.
 
     ``route_in`` queues what the device will read. ``written`` holds the packets that were written to it, in
-    order, those of parcels finished; ``parcels_written`` the parcels as they came. Packets for which
-    ``refuse`` was called are dropped on write, as a kernel drops malformed ones.
+    order, those of parcels finished; ``parcels_written`` the parcels as they came. Malformed ones are dropped
+    on write, as a kernel does.
     """
 
     def __init__(self, name: str = "fake0") -> None:
         self._name = name
         self._inbound: deque[Parcel] = deque()
-        self._refused: set[bytes] = set()
         self._closed = False
         self._gone = False
         self._event_fd = -1
@@ -76,10 +74,6 @@ class FakeTunDevice:
         self._inbound.extend(parcels)
         self._signal()
 
-    def refuse(self, *packets: bytes) -> None:
-        """From now on the kernel drops these packets when they are written."""
-        self._refused.update(packets)
-
     def vanish(self) -> None:
         """Somebody deletes the interface."""
         self._gone = True
@@ -105,37 +99,19 @@ class FakeTunDevice:
         self._signal()
         return batch
 
-    def read_batch(self, limit: int) -> list[bytes]:
-        """See TunDevice."""
-        self._check()
-        packets: list[bytes] = []
-        while len(packets) < limit and self._inbound:
-            packets += segment(self._inbound.popleft())
-        self._signal()
-        return packets
-
     def write_parcels(self, parcels_untrusted: Sequence[Parcel]) -> int:
         """See TunDevice."""
         self._check()
         taken = 0
         for parcel in parcels_untrusted:
-            packet, segment_bytes, partial_checksum = parcel
             try:
-                layout_of_untrusted(packet, segment_bytes, partial_checksum)
+                layout_of_untrusted(*parcel)
             except MalformedParcelError:
                 continue
-            if packet not in self._refused:
-                self.parcels_written.append(parcel)
-                self.written += segment(parcel)
-                taken += 1
+            self.parcels_written.append(parcel)
+            self.written += segment(parcel)
+            taken += 1
         return taken
-
-    def write_batch(self, packets: Sequence[Buffer]) -> int:
-        """See TunDevice."""
-        self._check()
-        taken = [bytes(packet) for packet in packets if bytes(packet) not in self._refused]
-        self.written.extend(taken)
-        return len(taken)
 
     def close(self) -> None:
         """See TunDevice."""

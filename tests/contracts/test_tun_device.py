@@ -5,17 +5,17 @@ import random
 import select
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 import pytest
 
 from application.network.routing.tun import TunClosedError, TunDevice
-from domain.packets.segment import segment
 from domain.settings.offload import OffloadMode
 from infrastructure.network.udp.segmentation import UDP_SEGMENT
 from infrastructure.pal.linux.tun import LinuxTunDevice
 from tests.adapters.tun import FakeTunDevice
+from tests.adapters.tun_packets import packets_from, send_packets
 from tests.netns.bed import Namespace, NetnsBed
 from tests.netns.packets import internet_checksum, pseudo_header, udp_packet, udp_train
 
@@ -63,7 +63,6 @@ class FakeKernel:
 
     def __init__(self) -> None:
         self._fake = FakeTunDevice()
-        self._fake.refuse(NOT_IP, b"")
         self.device: TunDevice = self._fake
 
     def route_in(self, packet: bytes) -> None:
@@ -142,18 +141,11 @@ def kernel(request: pytest.FixtureRequest) -> Iterator[Kernel]:
 
 
 def test_nothing_there_is_an_empty_batch(kernel: Kernel) -> None:
-    assert kernel.device.read_batch(8) == []
+    assert kernel.device.read_parcels(8) == []
 
 
-def test_packets_are_read_whole_and_in_order(kernel: Kernel) -> None:
+def test_packets_are_read_whole_in_order_and_finished(kernel: Kernel) -> None:
     packets = [udp_packet(HOST, PEER, b"x" * n) for n in (1, 20, 1400)]
-    for packet in packets:
-        kernel.route_in(packet)
-    assert kernel.device.read_batch(8) == packets
-
-
-def test_a_packet_is_a_parcel_in_which_nothing_is_left_to_do(kernel: Kernel) -> None:
-    packets = [udp_packet(HOST, PEER, b"x" * n) for n in (1, 1400)]
     for packet in packets:
         kernel.route_in(packet)
     assert kernel.device.read_parcels(8) == [(packet, 0, False) for packet in packets]
@@ -161,18 +153,15 @@ def test_a_packet_is_a_parcel_in_which_nothing_is_left_to_do(kernel: Kernel) -> 
 
 
 @pytest.mark.parametrize("wanted", [False, True])
-def test_a_train_read_as_parcels_is_what_it_is_read_as_packets(kernel: Kernel, *, wanted: bool) -> None:
+def test_a_train_comes_out_as_its_packets_whole_or_cut(kernel: Kernel, *, wanted: bool) -> None:
     kernel.device.hand_out_super_packets(wanted=wanted)
     kernel.route_in_train(PAYLOAD, 1000)
-    packets = [packet for parcel in kernel.device.read_parcels(8) for packet in segment(parcel)]
-    kernel.route_in_train(PAYLOAD, 1000)
-    again = kernel.device.read_batch(8)
+    packets = packets_from(kernel.device, 8)
     assert [packet[HEADERS:] for packet in packets] == SEGMENTS
-    assert [packet[HEADERS:] for packet in again] == SEGMENTS
-    assert all(has_right_udp_checksum(packet) for packet in packets + again)
+    assert all(has_right_udp_checksum(packet) for packet in packets)
 
 
-def test_a_batch_of_parcels_has_no_more_than_asked_for(kernel: Kernel) -> None:
+def test_a_batch_has_no_more_parcels_than_asked_for(kernel: Kernel) -> None:
     packets = [udp_packet(HOST, PEER, bytes([n])) for n in range(3)]
     for packet in packets:
         kernel.route_in(packet)
@@ -180,34 +169,23 @@ def test_a_batch_of_parcels_has_no_more_than_asked_for(kernel: Kernel) -> None:
     assert [packet for packet, _, _ in kernel.device.read_parcels(2)] == packets[2:]
 
 
-def test_a_batch_has_no_more_packets_than_asked_for(kernel: Kernel) -> None:
-    packets = [udp_packet(HOST, PEER, bytes([n])) for n in range(3)]
-    for packet in packets:
-        kernel.route_in(packet)
-    assert kernel.device.read_batch(2) == packets[:2]
-    assert kernel.device.read_batch(2) == packets[2:]
-
-
 def test_the_descriptor_is_readable_exactly_while_a_packet_waits(kernel: Kernel) -> None:
     assert not is_readable(kernel.device)
     kernel.route_in(udp_packet(HOST, PEER, b"x"))
     assert is_readable(kernel.device)
-    kernel.device.read_batch(8)
+    kernel.device.read_parcels(8)
     assert not is_readable(kernel.device)
 
 
-@pytest.mark.parametrize("buffer", [bytes, bytearray, memoryview])
-def test_written_packets_reach_the_kernel_in_order(
-    kernel: Kernel, buffer: Callable[[bytes], bytes | bytearray | memoryview]
-) -> None:
+def test_written_packets_reach_the_kernel_in_order(kernel: Kernel) -> None:
     packets = [udp_packet(PEER, HOST, bytes([n]) * 9) for n in range(3)]
-    assert kernel.device.write_batch([buffer(packet) for packet in packets]) == 3
+    assert send_packets(kernel.device, packets) == 3
     assert kernel.received() == packets
 
 
 def test_a_refused_packet_is_dropped_and_the_rest_goes_on(kernel: Kernel) -> None:
     first, last = udp_packet(PEER, HOST, b"first"), udp_packet(PEER, HOST, b"last")
-    assert kernel.device.write_batch([first, NOT_IP, b"", last]) == 2
+    assert send_packets(kernel.device, [first, NOT_IP, b"", last]) == 2
     assert kernel.received() == [first, last]
 
 
@@ -234,7 +212,6 @@ def test_a_parcel_that_is_not_what_it_claims_is_dropped_and_the_rest_goes_on(ker
 
 
 def test_an_empty_batch_writes_nothing(kernel: Kernel) -> None:
-    assert kernel.device.write_batch([]) == 0
     assert kernel.device.write_parcels([]) == 0
     assert kernel.received() == []
 
@@ -245,13 +222,9 @@ def test_a_deleted_interface_is_noticed_by_reading_and_by_writing(kernel: Kernel
     kernel.device.hand_out_super_packets(wanted=True)
     assert is_readable(kernel.device)
     with pytest.raises(TunClosedError):
-        kernel.device.read_batch(1)
-    with pytest.raises(TunClosedError):
-        kernel.device.write_batch([udp_packet(PEER, HOST, b"x")])
-    with pytest.raises(TunClosedError):
         kernel.device.read_parcels(1)
     with pytest.raises(TunClosedError):
-        kernel.device.write_parcels([(udp_packet(PEER, HOST, b"x"), 0, False)])
+        send_packets(kernel.device, [udp_packet(PEER, HOST, b"x")])
     with pytest.raises(TunClosedError):
         kernel.device.write_parcels([udp_train(PEER, HOST, PAYLOAD, 1000)])
 
@@ -264,13 +237,9 @@ def test_after_close_there_is_no_descriptor_and_no_traffic(kernel: Kernel) -> No
     kernel.device.hand_out_super_packets(wanted=True)
     assert not is_open(descriptor)
     with pytest.raises(TunClosedError):
-        kernel.device.read_batch(1)
-    with pytest.raises(TunClosedError):
-        kernel.device.write_batch([udp_packet(PEER, HOST, b"x")])
-    with pytest.raises(TunClosedError):
         kernel.device.read_parcels(1)
     with pytest.raises(TunClosedError):
-        kernel.device.write_parcels([(udp_packet(PEER, HOST, b"x"), 0, False)])
+        send_packets(kernel.device, [udp_packet(PEER, HOST, b"x")])
     with pytest.raises(TunClosedError):
         kernel.device.write_parcels([udp_train(PEER, HOST, PAYLOAD, 1000)])
 

@@ -27,6 +27,7 @@ from infrastructure.pal.tunnel.client.tun_manager import (
     LinuxClientTunManager,
 )
 from tests.adapters.log import RememberingLog
+from tests.adapters.tun_packets import packets_from
 from tests.netns.bed import NetnsBed
 from tests.netns.uplink import INTERNET, INTERNET_V6, NEIGHBOUR, NEIGHBOUR_V6, PORT, Uplink
 
@@ -164,10 +165,10 @@ def test_the_main_table_is_not_touched(uplink: Uplink, profile: TransportProfile
 def test_traffic_goes_into_the_tunnel(uplink: Uplink, destination: str) -> None:
     async def look() -> list[bytes]:
         async with tunnel(DUAL_STACK) as device:
-            device.read_batch(100)
+            device.read_parcels(100)
             with uplink.host_socket(destination) as application:
                 application.sendto(b"private", (destination, PORT))
-            return device.read_batch(100)
+            return packets_from(device, 100)
 
     assert any(packet.endswith(b"private") for packet in uplink.host.call_async(look))
 

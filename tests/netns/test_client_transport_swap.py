@@ -17,6 +17,7 @@ from domain.settings.profile import ServerAddress, TransportProfile, TransportPr
 from infrastructure.pal.linux.journal import JournalFolder
 from infrastructure.pal.tunnel.client.tun_manager import LinuxClientTunManager
 from tests.adapters.log import RememberingLog
+from tests.adapters.tun_packets import packets_from
 from tests.netns.bed import NetnsBed
 from tests.netns.uplink import INTERNET, INTERNET_V6, PORT, Uplink
 
@@ -174,4 +175,4 @@ def test_nothing_leaves_in_clear_while_devices_are_swapped_again_and_again(uplin
 
 def spoken_into(device: TunDevice) -> set[int]:
     """The IP versions of the applications' packets that wait in the device."""
-    return {packet[0] >> 4 for packet in device.read_batch(_MORE_THAN_WAITS) if PRIVATE in packet}
+    return {packet[0] >> 4 for packet in packets_from(device, _MORE_THAN_WAITS) if PRIVATE in packet}

@@ -32,6 +32,7 @@ from infrastructure.pal.linux.tun import LinuxTunDevice
 from infrastructure.pal.tunnel.client.tun_manager import FIREWALL_MARK, SINK_INTERFACE
 from tests.adapters.log import RememberingLog
 from tests.adapters.network_changes import FakeNetworkSurroundings
+from tests.adapters.tun_packets import packets_from, send_packets
 from tests.netns.bed import Namespace, NetnsBed
 from tests.netns.packets import udp_packet
 from tests.netns.test_client_transport_swap import UplinkTap
@@ -240,12 +241,12 @@ def test_others_use_the_tunnel_and_hear_its_answers_but_nothing_unasked(
         with guest.call(partial(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)) as application:
             application.settimeout(0.2)
             application.bind(("10.5.0.2", 4001))
-            tunnel.write_batch([udp_packet(INTERNET, "10.5.0.2", b"unasked")])
+            send_packets(tunnel, [udp_packet(INTERNET, "10.5.0.2", b"unasked")])
             with pytest.raises(TimeoutError):
                 application.recv(100)
             application.sendto(b"question", (INTERNET, 4000))
-            assert any(packet.endswith(b"question") for packet in tunnel.read_batch(100))
-            tunnel.write_batch([udp_packet(INTERNET, "10.5.0.2", b"answer")])
+            assert any(packet.endswith(b"question") for packet in packets_from(tunnel, 100))
+            send_packets(tunnel, [udp_packet(INTERNET, "10.5.0.2", b"answer")])
             assert application.recv(100) == b"answer"
 
 

@@ -25,6 +25,7 @@ from infrastructure.pal.linux.errors import AnotherInstanceError, ForeignNameErr
 from infrastructure.pal.linux.journal import JournalFolder
 from infrastructure.pal.tunnel.server.tun_manager import ServerTunManager
 from tests.adapters.log import RememberingLog
+from tests.adapters.tun_packets import packets_from, send_packets
 from tests.netns.bed import NetnsBed
 from tests.netns.packets import internet_checksum, pseudo_header, segment_size_of, tcp_syn, udp_packet
 from tests.netns.uplink import HOST, HOST_V6, INTERNET, INTERNET_V6, Uplink
@@ -133,7 +134,7 @@ def test_a_client_reaches_the_internet_under_the_address_of_the_server(
     async def talk() -> tuple[str, bytes]:
         async with manager_of(DUAL_STACK).open() as device:
             with uplink.internet_socket(destination) as there:
-                device.write_batch([udp_packet(client, destination, b"question")])
+                send_packets(device, [udp_packet(client, destination, b"question")])
                 question, source = there.recvfrom(100)
                 there.sendto(b"answer to " + question, source)
                 return source[0], next_packet_to(device, client)
@@ -157,7 +158,7 @@ def test_a_tunnel_without_ipv6_does_not_make_the_host_an_ipv6_router(uplink: Upl
 def test_clients_reach_one_another_under_their_own_addresses(uplink: Uplink) -> None:
     async def talk() -> bytes:
         async with manager_of(IPV4_ONLY).open() as device:
-            device.write_batch([udp_packet(CLIENT, "10.0.1.3", b"hello")])
+            send_packets(device, [udp_packet(CLIENT, "10.0.1.3", b"hello")])
             return next_packet_to(device, "10.0.1.3")
 
     packet = uplink.host.call_async(talk)
@@ -176,7 +177,7 @@ def test_a_connection_from_the_tunnel_agrees_on_segments_that_fit_it(
             capture = partial(socket.socket, family, socket.SOCK_RAW, socket.IPPROTO_TCP)
             with uplink.gateway.call(capture) as there:
                 there.settimeout(1)
-                device.write_batch([tcp_syn(client, destination, 1460)])
+                send_packets(device, [tcp_syn(client, destination, 1460)])
                 received = there.recv(2000)
             # A raw IPv4 socket gives the header too.
             return segment_size_of(received if family == socket.AF_INET6 else received[20:])
@@ -284,7 +285,7 @@ def test_clients_reach_the_internet_where_iptables_drops_what_is_forwarded(
     async def talk() -> bytes:
         async with manager_of(DUAL_STACK, log).open() as device:
             with uplink.internet_socket(destination) as there:
-                device.write_batch([udp_packet(client, destination, b"question")])
+                send_packets(device, [udp_packet(client, destination, b"question")])
                 question, source = there.recvfrom(100)
                 there.sendto(b"answer to " + question, source)
                 return next_packet_to(device, client)
@@ -378,12 +379,12 @@ def test_isolated_clients_reach_neither_one_another_nor_those_of_another_transpo
         ):
             for sender, sent_by in ((device, CLIENT), (other_device, "10.0.0.2")):
                 for receiver in ("10.0.1.3", "10.0.0.3"):
-                    sender.write_batch([udp_packet(sent_by, receiver, b"hello")])
+                    send_packets(sender, [udp_packet(sent_by, receiver, b"hello")])
             with uplink.internet_socket(INTERNET) as there:
-                device.write_batch([udp_packet(CLIENT, INTERNET, b"question")])
+                send_packets(device, [udp_packet(CLIENT, INTERNET, b"question")])
                 question, _ = there.recvfrom(100)
             # By now whatever was let through is there.
-            arrived = [*device.read_batch(100), *other_device.read_batch(100)]
+            arrived = [*packets_from(device, 100), *packets_from(other_device, 100)]
             assert not any(b"hello" in packet for packet in arrived)
             return question
 
@@ -396,7 +397,7 @@ def test_isolated_clients_still_reach_the_server_itself(uplink: Uplink) -> None:
             with uplink.host.call(partial(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)) as server:
                 server.settimeout(1)
                 server.bind(("10.0.1.1", 4001))
-                device.write_batch([udp_packet(CLIENT, "10.0.1.1", b"hello")])
+                send_packets(device, [udp_packet(CLIENT, "10.0.1.1", b"hello")])
                 return server.recv(100)
 
     assert uplink.host.call_async(talk) == b"hello"
@@ -414,7 +415,7 @@ def test_without_nat_clients_are_seen_under_their_tunnel_addresses(
     async def talk() -> tuple[str, bytes]:
         async with manager_of(DUAL_STACK, nat=False).open() as device:
             with uplink.internet_socket(destination) as there:
-                device.write_batch([udp_packet(client, destination, b"question")])
+                send_packets(device, [udp_packet(client, destination, b"question")])
                 question, source = there.recvfrom(100)
                 there.sendto(b"answer to " + question, source)
                 return source[0], next_packet_to(device, client)
@@ -581,7 +582,7 @@ def next_packet_to(device: TunDevice, address: str) -> bytes:
     poller = select.poll()
     poller.register(device.fileno(), select.POLLIN)
     while (left := deadline - time.monotonic()) > 0 and poller.poll(left * 1000):
-        for packet in device.read_batch(1):
+        for packet in packets_from(device, 1):
             offset = 24 if packet[0] >> 4 == 6 else 16
             if packet[offset : offset + len(packed)] == packed:
                 return packet

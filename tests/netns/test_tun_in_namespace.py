@@ -10,6 +10,7 @@ import pytest
 
 from application.network.routing.tun import TunError
 from infrastructure.pal.linux.tun import LinuxTunDevice
+from tests.adapters.tun_packets import packets_from, send_packets
 from tests.netns.bed import Namespace, NetnsBed
 from tests.netns.packets import udp_packet
 
@@ -73,7 +74,7 @@ def test_a_name_in_use_is_refused_and_its_owner_goes_on(namespace: Namespace) ->
     with pytest.raises(TunError, match=f"ip link delete {NAME}"):
         create(namespace)
     assert has_interface(namespace)
-    assert first.read_batch(1) == []
+    assert packets_from(first, 1) == []
     first.close()
 
 
@@ -94,7 +95,7 @@ def test_a_process_without_rights_is_told_which_it_needs(namespace: Namespace) -
 def test_packets_written_while_the_interface_is_down_are_counted(namespace: Namespace) -> None:
     device = create(namespace)
     packet = udp_packet("10.88.0.2", "10.88.0.1", b"x")
-    assert device.write_batch([packet, packet]) == 0
+    assert send_packets(device, [packet, packet]) == 0
     assert (device.drops.interface_down, device.drops.total) == (2, 2)
     device.close()
 
@@ -102,6 +103,6 @@ def test_packets_written_while_the_interface_is_down_are_counted(namespace: Name
 def test_malformed_packets_are_counted(namespace: Namespace) -> None:
     device = create(namespace)
     namespace.run("ip", "link", "set", NAME, "up")
-    assert device.write_batch([b"", b"\x00\x00", b"\xf0"]) == 0
+    assert send_packets(device, [b"", b"\x00\x00", b"\xf0"]) == 0
     assert (device.drops.malformed, device.drops.total) == (3, 3)
     device.close()

@@ -5,7 +5,7 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from typing import Final
@@ -28,6 +28,19 @@ PATIENCE_S: Final = 30
 # Headers of IPv4 and TCP with the time stamps that Linux sends, and what is left of the MTU.
 TCP_HEADERS: Final = {4: 20 + 32, 6: 40 + 32}
 PAYLOAD: Final = random.Random(1).randbytes(3_000_001)
+
+# Eight bytes each with the two that the kernel fills in; four bytes of IPv4.
+PADDING: Final = bytes(2) + b"\x01\x04" + bytes(4)
+HOP_BY_HOP: Final = (socket.IPPROTO_IPV6, socket.IPV6_HOPOPTS, PADDING)
+DESTINATION: Final = (socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, PADDING)
+ROUTER_ALERT: Final = (socket.IPPROTO_IP, socket.IP_OPTIONS, b"\x94\x04\x00\x00")
+# IP version, what the sender sets, and how many bytes it adds to each packet.
+OPTIONS: Final = {
+    "IPv4 options": (4, [ROUTER_ALERT], 4),
+    "hop-by-hop options": (6, [HOP_BY_HOP], 8),
+    "destination options": (6, [DESTINATION], 8),
+    "both": (6, [HOP_BY_HOP, DESTINATION], 16),
+}
 
 
 class Host:
@@ -95,12 +108,16 @@ def lay(bed: NetnsBed) -> Iterator[Lay]:
         yield laid
 
 
-def received_over_tcp(cable: Cable, version: int, payload: bytes) -> bytes:
-    """What a program on the right gets of ``payload`` that one on the left sends."""
+def received_over_tcp(
+    cable: Cable, version: int, payload: bytes, options: Sequence[tuple[int, int, bytes]] = ()
+) -> bytes:
+    """What a program on the right gets of ``payload`` that one on the left sends with these options."""
     received = bytearray()
     with closing(cable.right.socket(version, socket.SOCK_STREAM)) as listener, ExitStack() as stack:
         listener.listen()
         sender = stack.enter_context(closing(cable.left.socket(version, socket.SOCK_STREAM)))
+        for option in options:
+            sender.setsockopt(*option)
         sender.connect_ex(listener.getsockname())
         cable.carry_until(lambda: bool(select.select([listener], [], [], 0)[0]))
         receiver = stack.enter_context(closing(listener.accept()[0]))
@@ -137,6 +154,27 @@ def test_a_tcp_stream_crosses_as_super_packets_with_all_its_bytes(lay: Lay, vers
     for host in (cable.left, cable.right):
         assert host.device.drops.total == 0
         assert not host.device.segments_in_software
+
+
+@pytest.mark.parametrize(("version", "options", "added_bytes"), OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("right", [OffloadMode.AUTO, OffloadMode.OFF])
+def test_a_tcp_stream_with_options_in_its_ip_headers_crosses_in_the_same_way(
+    lay: Lay,
+    version: int,
+    options: list[tuple[int, int, bytes]],
+    added_bytes: int,
+    right: OffloadMode,
+) -> None:
+    cable = lay(OffloadMode.AUTO, right)
+    assert received_over_tcp(cable, version, PAYLOAD, options) == PAYLOAD
+    trains = super_packets(cable.carried)
+    headers_bytes = TCP_HEADERS[version] + added_bytes
+    assert {segment_bytes for _, segment_bytes, _ in trains} == {MTU_BYTES - headers_bytes}
+    # Most of it in super-packets, and little of it twice: they are taken, not retransmitted in pieces.
+    carried_in_trains = sum(len(packet) - headers_bytes for packet, _, _ in trains)
+    assert len(PAYLOAD) * 0.9 < carried_in_trains < len(PAYLOAD) * 1.1
+    assert cable.right.device.drops.total == 0
+    assert cable.right.device.segments_in_software == (right is OffloadMode.OFF)
 
 
 @pytest.mark.parametrize("version", [4, 6])

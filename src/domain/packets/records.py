@@ -33,11 +33,6 @@ _RECORD: Final = Struct(">HIBxHH")
 _SMALLEST_RECORD_BYTES: Final = RECORD_HEADER_BYTES + IPV4_HEADER_BYTES
 
 
-def packed_size(parcels: Sequence[Parcel]) -> int:
-    """How many bytes ``encode`` makes of them."""
-    return sum([RECORD_HEADER_BYTES + len(packet) for packet, _, _ in parcels])
-
-
 def encode(parcels: Sequence[Parcel]) -> bytes:
     """The records of the parcels, in order. Raises struct.error for a packet of more than 65535 bytes."""
     pack = RECORD_HEADER.pack

@@ -14,7 +14,6 @@ from typing import Protocol
 
 from application.runtime.rights import MissingRightsError
 from domain.addressing.tunnel import TunnelAddresses
-from domain.noise.primitives import Buffer
 from domain.packets.parcel import Parcel
 from domain.settings.profile import TransportProfile
 
@@ -39,8 +38,7 @@ class TunDevice(Protocol):
     """An open, non-blocking layer-3 device.
 
     What crosses it are parcels (``domain.packets.parcel``): IP packets or, where the kernel and the settings
-    have it, super-packets of TCP and UDP that cost no more than a packet. Who deals in packets alone uses
-    ``read_batch`` and ``write_batch``; both pairs see the same stream and may be mixed.
+    have it, super-packets of TCP and UDP that cost no more than a packet.
     """
 
     @property
@@ -71,14 +69,6 @@ class TunDevice(Protocol):
         """
         ...
 
-    def read_batch(self, limit: int) -> list[bytes]:
-        """The next packets that the kernel routes into the tunnel, in order, all of them finished.
-
-        At most ``limit``, but for the rest of the super-packet that reaches it; otherwise as
-        ``read_parcels``.
-        """
-        ...
-
     def write_parcels(self, parcels_untrusted: Sequence[Parcel]) -> int:
         """Hand parcels to the kernel's IP stack in order; returns how many it took, wholly.
 
@@ -86,14 +76,6 @@ class TunDevice(Protocol):
         before. Never blocks, and keeps no parcel beyond the call. A parcel that is not what it claims to be,
         or that the kernel refuses (malformed, no room), is dropped and the rest goes on. Raises
         TunClosedError when the device is gone.
-        """
-        ...
-
-    def write_batch(self, packets: Sequence[Buffer]) -> int:
-        """Hand ``packets`` to the kernel's IP stack in order; returns how many it took.
-
-        Never blocks. A packet that the kernel refuses (malformed, no room) is dropped, the rest goes on.
-        Raises TunClosedError when the device is gone.
         """
         ...
 

@@ -85,8 +85,8 @@ def refuse_packets(device: TunDevice) -> int:
 
     Raises TunClosedError when the device is gone.
     """
-    answers = [refusal(packet) for packet in device.read_batch(_PACKETS_PER_WAKE_UP)]
-    return device.write_batch([answer for answer in answers if answer is not None])
+    answers = [refusal(packet) for packet, _, _ in device.read_parcels(_PACKETS_PER_WAKE_UP)]
+    return device.write_parcels([(answer, 0, False) for answer in answers if answer is not None])
 
 
 def _refuse_or_stop(loop: asyncio.AbstractEventLoop, device: LinuxTunDevice, log: EventLog) -> None:

@@ -8,7 +8,6 @@ Each packet has a virtio header before it (``linux.virtio_header``), with or wit
 kernel hands out finished packets only, and what others have left unfinished is finished here.
 """
 
-import contextlib
 import errno
 import fcntl
 import os
@@ -24,7 +23,6 @@ from application.network.routing.tun import (
     TunForbiddenError,
     TunUnavailableError,
 )
-from domain.noise.primitives import Buffer
 from domain.packets.layout import Train, layout_of_untrusted
 from domain.packets.parcel import MalformedParcelError, Parcel
 from domain.packets.segment import segment
@@ -168,23 +166,6 @@ class LinuxTunDevice:
                 raise self._failed("read from", exc) from exc
         return parcels
 
-    def read_batch(self, limit: int) -> list[bytes]:
-        """See the port. What the kernel says of a super-packet that nobody can cut is lost with it."""
-        packets: list[bytes] = []
-        while len(packets) < limit:
-            try:
-                parcels = self.read_parcels(1 if self._offload.tcp else limit)
-            except TunError:
-                if packets:
-                    break
-                raise
-            if not parcels:
-                break
-            for parcel in parcels:
-                with contextlib.suppress(MalformedParcelError):
-                    packets += segment(parcel)
-        return packets
-
     def write_parcels(self, parcels_untrusted: Sequence[Parcel]) -> int:
         """See the port. What the kernel refuses is counted in ``drops``."""
         write = os.writev
@@ -195,19 +176,6 @@ class LinuxTunDevice:
             if segment_bytes or partial_checksum:
                 taken += self._write_unfinished(parcel)
                 continue
-            try:
-                write(fd, (PLAIN_HEADER, packet))
-                taken += 1
-            except OSError as exc:
-                self._count_refusal(exc)
-        return taken
-
-    def write_batch(self, packets: Sequence[Buffer]) -> int:
-        """See the port. What the kernel refuses is counted in ``drops``."""
-        write = os.writev
-        fd = self._fd
-        taken = 0
-        for packet in packets:
             try:
                 write(fd, (PLAIN_HEADER, packet))
                 taken += 1

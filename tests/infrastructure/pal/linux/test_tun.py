@@ -11,8 +11,9 @@ import infrastructure.pal.linux.tun as tun_module
 from application.network.routing.tun import TunClosedError, TunError, TunUnavailableError
 from domain.packets.segment import segment
 from infrastructure.pal.linux.tun import LinuxTunDevice
-from infrastructure.pal.linux.tun_offload import NO_OFFLOAD, TunOffload
+from infrastructure.pal.linux.tun_offload import TunOffload
 from infrastructure.pal.linux.virtio_header import PLAIN_HEADER
+from tests.adapters.tun_packets import send_packets
 from tests.netns.packets import tcp_train, udp_train
 
 
@@ -64,7 +65,7 @@ def test_a_packet_longer_than_any_mtu_is_read_whole(pair: tuple[LinuxTunDevice, 
     packet = bytes(65_000)
     kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     kernel.send(PLAIN_HEADER + packet)
-    assert device.read_batch(1) == [packet]
+    assert device.read_parcels(1) == [(packet, 0, False)]
 
 
 def test_packets_that_find_no_room_are_dropped_and_counted(
@@ -72,7 +73,7 @@ def test_packets_that_find_no_room_are_dropped_and_counted(
 ) -> None:
     device, kernel = pair
     packets = [bytes([n]) * 10 for n in range(250)] * 20
-    taken = device.write_batch(packets)
+    taken = send_packets(device, packets)
     assert 0 < taken < len(packets)
     assert device.drops.no_room == device.drops.total == len(packets) - taken
     assert [kernel.recv(100) for _ in range(taken)] == [PLAIN_HEADER + packet for packet in packets[:taken]]
@@ -82,7 +83,7 @@ def test_a_packet_too_long_for_the_kernel_is_counted_as_malformed(
     pair: tuple[LinuxTunDevice, socket.socket],
 ) -> None:
     device, kernel = pair
-    assert device.write_batch([bytes(1 << 20), b"next"]) == 1
+    assert send_packets(device, [bytes(1 << 20), b"next"]) == 1
     assert (device.drops.malformed, device.drops.total) == (1, 1)
     assert kernel.recv(100) == PLAIN_HEADER + b"next"
 
@@ -93,21 +94,18 @@ def test_an_unknown_error_is_raised_with_the_name_of_the_interface(
     device, kernel = pair
     kernel.close()
     with pytest.raises(TunError, match="tun-test") as raised:
-        device.write_batch([b"packet"])
+        send_packets(device, [b"packet"])
     assert not isinstance(raised.value, TunClosedError)
 
 
-@pytest.mark.parametrize("offload", [NO_OFFLOAD, TunOffload(tcp=True, udp=True)])
-def test_a_failure_after_the_first_packet_is_told_by_the_next_call(offload: TunOffload) -> None:
+def test_a_failure_after_the_first_packet_is_told_by_the_next_call() -> None:
     # A terminal whose other side was closed gives what was sent, and then a lasting error.
     master, slave = os.openpty()
     os.set_blocking(master, False)
     os.write(slave, PLAIN_HEADER + b"packet")
     os.close(slave)
-    device = LinuxTunDevice("tun-test", master, offload)
-    assert device.read_batch(8) == [b"packet"]
-    with pytest.raises(TunError, match="cannot read from the interface tun-test"):
-        device.read_batch(8)
+    device = LinuxTunDevice("tun-test", master)
+    assert device.read_parcels(8) == [(b"packet", 0, False)]
     with pytest.raises(TunError, match="cannot read from the interface tun-test"):
         device.read_parcels(8)
     device.close()
