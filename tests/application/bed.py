@@ -1,23 +1,28 @@
 """A server and its clients on a network in memory: real workers and sessions, no sockets, no event loop."""
 
 import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from typing import Generic, TypeVar
 
 from application.client.control import ClientControl
 from application.client.forward import ClientWorker
 from application.client.handshake import NoiseHandshake
 from application.network.connection.handshake import Established
+from application.network.connection.transport import ClientTransport
 from application.network.routing.counters import TunnelCounters
 from application.network.udp.batch import BatchEgress
 from application.server.datagrams import DatagramReception
 from application.server.forward import ServerWorker
+from application.server.reception import Reception
 from application.server.register import Registrar
 from application.server.sessions import SessionRepository
 from domain.addressing.endpoint import Endpoint
 from domain.addressing.peers import AccessList, Peer
 from domain.addressing.sources import AllowedSources
 from domain.addressing.tunnel import client_addresses
-from domain.noise.client import ClientHandshake
+from domain.noise.client import ClientHandshake, Delivery
 from domain.noise.cookie import CookieJar
 from domain.noise.keys import EpochKeys, KeyPair, Role
 from domain.noise.message import Capability
@@ -52,6 +57,8 @@ PROFILE = TransportProfile(
 )
 PRIMITIVES = PycaPrimitives()
 CAPABILITIES = frozenset({Capability.REKEY_V2})
+
+_Transport = TypeVar("_Transport", bound=ClientTransport)
 
 
 def capabilities(*, aggregated: bool) -> frozenset[Capability]:
@@ -88,19 +95,23 @@ def ipv4_packet(source: str, destination: str, payload: bytes = b"payload") -> b
     return bytes(header) + payload
 
 
-class ServerEnd:
-    """A server worker with a fake TUN device; ``peers`` have the keys of ``key_pair``."""
+class CommonServerEnd:
+    """What a server is made of over any transport; ``peers`` have the keys of ``key_pair``."""
 
     def __init__(
-        self, network: FakeNetwork, clock: FakeClock, peers: list[Peer], *, aggregated: bool = False
+        self,
+        profile: TransportProfile,
+        carrier: Carrier,
+        clock: FakeClock,
+        peers: list[Peer],
+        *,
+        aggregated: bool,
     ) -> None:
         self.clock = clock
         self.tun = FakeTunDevice()
-        self.listener = network.listen(SERVER)
         self.sessions = SessionRepository()
         self.counters = TunnelCounters()
         self.log = RememberingLog()
-        entropy = SeededEntropy(7)
         self.handshake = ServerHandshake(
             PRIMITIVES,
             SERVER_KEYS,
@@ -108,35 +119,27 @@ class ServerEnd:
             CookieJar(bytes(32)),
             supported=capabilities(aggregated=aggregated),
         )
-        registrar = Registrar(
-            profile=PROFILE,
+        self._carrier = carrier
+        self._entropy = SeededEntropy(7)
+        self.registrar = Registrar(
+            profile=profile,
             handshake=self.handshake,
             sessions=self.sessions,
-            crypto_for=session_crypto_of(PRIMITIVES, Role.SERVER, PROFILE),
+            crypto_for=session_crypto_of(PRIMITIVES, Role.SERVER, profile),
             rekey_for=self._rekey_for,
-            entropy=entropy,
+            entropy=self._entropy,
             clock=clock,
             counters=self.counters,
         )
-        batch_egress: BatchEgress = self.listener.batch_egress()
-        self.worker = ServerWorker(
+
+    def worker_behind(self, reception: Reception) -> ServerWorker:
+        return ServerWorker(
             tun=self.tun,
-            reception=DatagramReception(
-                listener=self.listener,
-                sessions=self.sessions,
-                registration=UdpRegistration(
-                    register=registrar.register,
-                    egress_to=lambda endpoint: UdpPeerEgress(batch_egress, endpoint),
-                    clock=clock,
-                    counters=self.counters,
-                ),
-                packets=DatagramBuffer.allocate(BATCH, 1536),
-                counters=self.counters,
-            ),
+            reception=reception,
             sessions=self.sessions,
             batch_size=BATCH,
-            clock=clock,
-            entropy=entropy,
+            clock=self.clock,
+            entropy=self._entropy,
             counters=self.counters,
             log=self.log,
         )
@@ -147,9 +150,34 @@ class ServerEnd:
             SERVER_KEYS,
             accepted.peer.public_key,
             version=RekeyVersion.V2 if accepted.rekey_v2 else RekeyVersion.V1,
-            carrier=Carrier.DATAGRAM,
+            carrier=self._carrier,
             keys=accepted.keys,
             still_admitted=lambda: self.handshake.access_list.admits(accepted.peer),
+        )
+
+
+class ServerEnd(CommonServerEnd):
+    """A server worker behind one UDP listener."""
+
+    def __init__(
+        self, network: FakeNetwork, clock: FakeClock, peers: list[Peer], *, aggregated: bool = False
+    ) -> None:
+        super().__init__(PROFILE, Carrier.DATAGRAM, clock, peers, aggregated=aggregated)
+        self.listener = network.listen(SERVER)
+        batch_egress: BatchEgress = self.listener.batch_egress()
+        self.worker = self.worker_behind(
+            DatagramReception(
+                listener=self.listener,
+                sessions=self.sessions,
+                registration=UdpRegistration(
+                    register=self.registrar.register,
+                    egress_to=lambda endpoint: UdpPeerEgress(batch_egress, endpoint),
+                    clock=clock,
+                    counters=self.counters,
+                ),
+                packets=DatagramBuffer.allocate(BATCH, 1536),
+                counters=self.counters,
+            )
         )
 
     def drain(self) -> None:
@@ -160,8 +188,103 @@ class ServerEnd:
             self.worker.handle_tun()
 
 
-class ClientEnd:
-    """Client ``client_id``: dials, shakes hands and forwards; with ``aggregated`` in frames from then on."""
+class CommonClientEnd(ABC, Generic[_Transport]):
+    """Client ``client_id`` over any transport; with ``aggregated`` in frames once it has shaken hands."""
+
+    transport: _Transport
+    established: Established
+    rekey: ClientRekey
+    worker: ClientWorker
+
+    def __init__(
+        self,
+        profile: TransportProfile,
+        carrier: Carrier,
+        clock: FakeClock,
+        client_id: int,
+        rekey_interval_s: float,
+        *,
+        aggregated: bool,
+    ) -> None:
+        self.clock = clock
+        self.rekey_interval_s = rekey_interval_s
+        self.aggregated = aggregated
+        self.client_id = client_id
+        self.tun = FakeTunDevice()
+        self.counters = TunnelCounters()
+        self.entropy = SeededEntropy(client_id)
+        self.addresses = client_addresses(profile.ipv4_subnet, profile.ipv6_subnet, client_id)
+        self._profile = profile
+        self._carrier = carrier
+
+    @property
+    def address(self) -> str:
+        return str(self.addresses.ipv4.ip)
+
+    @abstractmethod
+    def drain(self) -> None:
+        """Handle the TUN device until nothing waits, then the transport."""
+
+    def send(self, *packets: bytes) -> None:
+        """The client's host sends these into the tunnel."""
+        self.tun.route_in(*packets)
+        self.drain()
+
+    async def shake_hands(self, transport: _Transport, drain_server: Callable[[], None]) -> None:
+        """One handshake; afterwards ``worker`` forwards. Raises what the handshake raises."""
+        on_stream = self._carrier is Carrier.STREAM
+        handshake = NoiseHandshake(
+            machine=lambda: ClientHandshake(
+                PRIMITIVES,
+                SERVER_KEYS.public,
+                key_pair(self.client_id),
+                capabilities(aggregated=self.aggregated),
+                delivery=Delivery.STREAM if on_stream else Delivery.DATAGRAM,
+            ),
+            crypto_for=session_crypto_of(PRIMITIVES, Role.CLIENT, self._profile),
+            clock=self.clock,
+            entropy=self.entropy,
+        )
+        waiting = asyncio.ensure_future(handshake.establish(transport))
+        while not waiting.done():
+            await asyncio.sleep(0)
+            drain_server()
+        self._use(waiting.result(), transport)
+
+    def _use(self, established: Established, transport: _Transport) -> None:
+        self.transport = transport
+        self.established = established
+        self.rekey = ClientRekey(
+            PRIMITIVES,
+            key_pair(self.client_id),
+            SERVER_KEYS.public,
+            version=RekeyVersion.V2 if established.rekey_v2 else RekeyVersion.V1,
+            carrier=self._carrier,
+            keys=established.keys,
+            now_s=self.clock.monotonic_s(),
+            interval_s=self.rekey_interval_s,
+        )
+        ipv6 = self.addresses.ipv6
+        self.worker = ClientWorker(
+            tun=self.tun,
+            transport=transport,
+            crypto=established.crypto,
+            control=ClientControl(
+                crypto=established.crypto,
+                egress=transport.egress(),
+                liveness=ClientLiveness(self.clock.monotonic_s()),
+                rekey=self.rekey,
+                clock=self.clock,
+                entropy=self.entropy,
+            ),
+            sources=AllowedSources(self.addresses.ipv4.ip, ipv6.ip if ipv6 else None),
+            batch_size=BATCH,
+            counters=self.counters,
+        )
+
+
+class ClientEnd(CommonClientEnd[FakeClientTransport]):
+    """A client over UDP that dials from ``host``."""
 
     def __init__(
         self,
@@ -173,82 +296,19 @@ class ClientEnd:
         *,
         aggregated: bool = False,
     ) -> None:
-        self.clock = clock
-        self.rekey_interval_s = rekey_interval_s
-        self.aggregated = aggregated
-        self.client_id = client_id
-        self.tun = FakeTunDevice()
-        self.counters = TunnelCounters()
+        super().__init__(PROFILE, Carrier.DATAGRAM, clock, client_id, rekey_interval_s, aggregated=aggregated)
         self.dialer = FakeDialer(network, host)
-        self.entropy = SeededEntropy(client_id)
-        self.addresses = client_addresses(PROFILE.ipv4_subnet, PROFILE.ipv6_subnet, client_id)
-
-    @property
-    def address(self) -> str:
-        return str(self.addresses.ipv4.ip)
 
     async def connect(self, server: ServerEnd) -> None:
-        """One handshake; afterwards ``worker`` forwards."""
-        transport = await self.dialer.dial(SERVER)
-        handshake = NoiseHandshake(
-            machine=lambda: ClientHandshake(
-                PRIMITIVES,
-                SERVER_KEYS.public,
-                key_pair(self.client_id),
-                capabilities(aggregated=self.aggregated),
-            ),
-            crypto_for=session_crypto_of(PRIMITIVES, Role.CLIENT, PROFILE),
-            clock=self.clock,
-            entropy=self.entropy,
-        )
-        waiting = asyncio.ensure_future(handshake.establish(transport))
-        while not waiting.done():
-            await asyncio.sleep(0)
-            server.drain()
-        self.use(waiting.result(), transport)
-
-    def use(self, established: Established, transport: FakeClientTransport) -> None:
-        self.transport = transport
-        self.established = established
-        self.worker = ClientWorker(
-            tun=self.tun,
-            transport=transport,
-            crypto=established.crypto,
-            control=ClientControl(
-                crypto=established.crypto,
-                egress=transport.egress(),
-                liveness=ClientLiveness(self.clock.monotonic_s()),
-                rekey=ClientRekey(
-                    PRIMITIVES,
-                    key_pair(self.client_id),
-                    SERVER_KEYS.public,
-                    version=RekeyVersion.V2 if established.rekey_v2 else RekeyVersion.V1,
-                    carrier=Carrier.DATAGRAM,
-                    keys=established.keys,
-                    now_s=self.clock.monotonic_s(),
-                    interval_s=self.rekey_interval_s,
-                ),
-                clock=self.clock,
-                entropy=self.entropy,
-            ),
-            sources=AllowedSources(
-                self.addresses.ipv4.ip, self.addresses.ipv6.ip if self.addresses.ipv6 else None
-            ),
-            batch_size=BATCH,
-            counters=self.counters,
-        )
+        """See ``shake_hands``."""
+        await self.shake_hands(await self.dialer.dial(SERVER), server.drain)
 
     def drain(self) -> None:
-        """Handle the TUN device until nothing waits, then the transport."""
+        """See CommonClientEnd."""
         while self.tun.waiting:
             self.worker.handle_tun()
         while self.transport.mailbox.inbox:
             self.worker.handle_transport()
-
-    def send(self, *packets: bytes) -> None:
-        """The client's host sends these into the tunnel."""
-        self.tun.route_in(*packets)
-        self.drain()
 
 
 class Bed:

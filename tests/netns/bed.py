@@ -87,6 +87,11 @@ class Namespace:
         """What the coroutine function returns or raises, run inside on an event loop of its own."""
         return self.call(lambda: asyncio.run(function()))
 
+    def reaches(self, address: str) -> bool:
+        """Whether ``address`` answers one ping from here within a second."""
+        ping = self._inside(["ping", "-n", "-q", "-c1", "-W1", address])
+        return subprocess.run(ping, capture_output=True, check=False, timeout=10).returncode == 0
+
     def snapshot(self) -> dict[str, str]:
         """All that a tunnel may change on a host: interfaces, routes, rules, firewall, kernel settings."""
         commands = (

@@ -24,8 +24,8 @@ from tests.netns.tunnel_bed import (
     CLIENT_GATEWAY,
     Folders,
     TunnelBed,
-    make_folders,
     opened_tunnel_bed,
+    over,
 )
 from tungo.container import ClientContainer
 
@@ -77,15 +77,7 @@ class WatchingClient:
             await living
 
 
-@pytest.fixture(params=[UDP, TCP], ids=lambda transport: transport.value, scope="module")
-def transport(request: pytest.FixtureRequest) -> TransportProtocol:
-    chosen: TransportProtocol = request.param
-    return chosen
-
-
-@pytest.fixture(scope="module")
-def folders(transport: TransportProtocol, tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    return make_folders(transport, tmp_path_factory.mktemp("configuration"))
+transport = over(UDP, TCP)
 
 
 @pytest.fixture

@@ -7,18 +7,12 @@ from pathlib import Path
 import pytest
 
 from domain.settings.profile import TransportProtocol
-from tests.netns.bed import Namespace
-from tests.netns.tungo_program import program_environment, tungo_inside
-from tests.netns.tunnel_bed import BEYOND, Folders, TunnelBed, make_folders, opened_tunnel_bed
+from tests.netns.tungo_program import run_tungo
+from tests.netns.tunnel_bed import BEYOND, Folders, TunnelBed, opened_tunnel_bed
 
 pytestmark = pytest.mark.netns
 
 NOTHING = "there is nothing to take back\n"
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    return make_folders(TransportProtocol.UDP, tmp_path_factory.mktemp("configuration"))
 
 
 @pytest.fixture
@@ -28,18 +22,6 @@ def bed(folders: Folders, tmp_path: Path) -> Iterator[TunnelBed]:
         made.server.run("iptables-nft", "-P", "FORWARD", "DROP")
         made.client.run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=1")
         yield made
-
-
-def tungo(namespace: Namespace, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        tungo_inside(namespace, *arguments),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=20,
-        env=program_environment(),
-    )
 
 
 def said(outcome: "subprocess.CompletedProcess[str]") -> tuple[int, str, str]:
@@ -53,7 +35,7 @@ def test_cleanup_takes_back_what_killed_processes_left_and_says_what(bed: Tunnel
     bed.client_process.kill()
     assert bed.answers(BEYOND)  # the client is not cut off meanwhile
 
-    status, output, complaints = said(tungo(bed.server, "server", "cleanup"))
+    status, output, complaints = said(run_tungo(bed.server, "server", "cleanup"))
     assert (status, complaints) == (0, "")
     assert output.splitlines() == [
         "took back the rules with the comment tungo:s_udptun0 of iptables-nft",
@@ -61,7 +43,7 @@ def test_cleanup_takes_back_what_killed_processes_left_and_says_what(bed: Tunnel
         "took back the kernel setting net.ipv4.ip_forward",
         "took back the firewall table inet tungo_server_s_udptun0",
     ]
-    status, output, complaints = said(tungo(bed.client, "client", "cleanup"))
+    status, output, complaints = said(run_tungo(bed.client, "client", "cleanup"))
     assert (status, complaints) == (0, "")
     assert output.splitlines() == [
         "took back the routing rules of the client",
@@ -74,7 +56,7 @@ def test_cleanup_takes_back_what_killed_processes_left_and_says_what(bed: Tunnel
 def test_cleanup_with_nothing_to_do_says_so_and_changes_nothing(bed: TunnelBed) -> None:
     before = bed.server.snapshot()
     for role in ("server", "client"):
-        assert said(tungo(bed.server, role, "cleanup")) == (0, NOTHING, "")
+        assert said(run_tungo(bed.server, role, "cleanup")) == (0, NOTHING, "")
     assert bed.server.snapshot() == before
 
 
@@ -82,7 +64,7 @@ def test_cleanup_is_refused_while_the_process_runs_and_the_tunnel_goes_on(bed: T
     bed.bring_up()
     for role, namespace in (("server", bed.server), ("client", bed.client)):
         before = namespace.snapshot()
-        status, output, complaint = said(tungo(namespace, role, "cleanup"))
+        status, output, complaint = said(run_tungo(namespace, role, "cleanup"))
         assert (status, output) == (1, "")
         assert complaint.startswith(f"tungo: stop the other TunGo {role} of this host first: process ")
         assert namespace.snapshot() == before
@@ -99,5 +81,5 @@ def test_after_a_kill_the_next_start_and_stop_leave_both_hosts_as_before_the_fir
         assert "took back what a killed process had left behind" in process.log
         assert process.stop()[0] == 0
     assert (bed.server.snapshot(), bed.client.snapshot()) == before
-    assert said(tungo(bed.server, "server", "cleanup")) == (0, NOTHING, "")
-    assert said(tungo(bed.client, "client", "cleanup")) == (0, NOTHING, "")
+    assert said(run_tungo(bed.server, "server", "cleanup")) == (0, NOTHING, "")
+    assert said(run_tungo(bed.client, "client", "cleanup")) == (0, NOTHING, "")

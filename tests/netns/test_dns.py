@@ -24,7 +24,6 @@ from tests.netns.tunnel_bed import (
     Folders,
     TunnelBed,
     edit_json,
-    make_folders,
     opened_tunnel_bed,
 )
 
@@ -132,16 +131,16 @@ def by_link(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    made = make_folders(TransportProtocol.UDP, tmp_path_factory.mktemp("configuration"))
+def folders(folders: Folders) -> Folders:
+    """The client of these asks the tunnel's name server, and looks for its server by name."""
 
     def name_name_servers(document: dict[str, dict[str, object]]) -> None:
         document["UDPSettings"]["DNSv4"] = [TUNNEL_SERVER]
         # By its name alone: without a name server the client would not find it.
         document["UDPSettings"]["Server"] = {"Domain": SERVER_NAME}
 
-    edit_json(made.client / "client_configuration.json", name_name_servers)
-    return made
+    edit_json(folders.client / "client_configuration.json", name_name_servers)
+    return folders
 
 
 @contextmanager

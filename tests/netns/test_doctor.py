@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +17,8 @@ from infrastructure.pal.linux.namespace import namespace_inode
 from presentation.cli.commands import ExitStatus
 from tests.netns.bed import Namespace
 from tests.netns.test_start_failures import WITHOUT_RIGHTS, WITHOUT_TUN
-from tests.netns.tungo_program import START_S, eventually, program_environment, tungo_inside
-from tests.netns.tunnel_bed import SERVER, Folders, TunnelBed, edit_json, make_folders, opened_tunnel_bed
+from tests.netns.tungo_program import START_S, eventually, run_tungo
+from tests.netns.tunnel_bed import SERVER, Folders, TunnelBed, edit_json, opened_tunnel_bed
 
 pytestmark = pytest.mark.netns
 
@@ -60,14 +58,9 @@ class Diagnosis:
         return [check for check in self.findings if "problem" in self.severities(check)]
 
 
-@pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    return make_folders(TransportProtocol.UDP, tmp_path_factory.mktemp("configuration"))
-
-
 @pytest.fixture
-def bed(generated: Folders, tmp_path: Path) -> Iterator[TunnelBed]:
-    with opened_tunnel_bed(TransportProtocol.UDP, generated, tmp_path) as made:
+def bed(folders: Folders, tmp_path: Path) -> Iterator[TunnelBed]:
+    with opened_tunnel_bed(TransportProtocol.UDP, folders, tmp_path) as made:
         yield made
 
 
@@ -83,17 +76,8 @@ def doctor(
     # A new address is "tentative" for a second or two, and then no more.
     assert eventually(lambda: "tentative" not in namespace.run("ip", "addr"), START_S)
     before = namespace.snapshot(), journals_of(namespace)
-    command = tungo_inside(namespace, "doctor", "--config-dir", str(folder), "--json")
-    python = command.index(sys.executable)
-    outcome = subprocess.run(
-        [*around, *command[:python], *below, *command[python:]],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TIMEOUT_S,
-        env=program_environment() | environment,
-    )
+    arguments = ("doctor", "--config-dir", str(folder), "--json")
+    outcome = run_tungo(namespace, *arguments, around=around, below=below, within_s=TIMEOUT_S, **environment)
     assert outcome.stderr == ""
     assert (namespace.snapshot(), journals_of(namespace)) == before
     findings: dict[str, list[tuple[str, str, str]]] = {}
@@ -206,13 +190,7 @@ def test_what_a_killed_server_left_is_found_and_cleaned_up_as_advised(bed: Tunne
     complaint = doctor(bed.server, bed.folders.server).problem("left behind")
     assert "made for s_udptun0" in complaint
     assert "`tungo server cleanup`" in complaint
-    subprocess.run(
-        tungo_inside(bed.server, "server", "cleanup"),
-        check=True,
-        capture_output=True,
-        timeout=TIMEOUT_S,
-        env=program_environment(),
-    )
+    assert run_tungo(bed.server, "server", "cleanup", within_s=TIMEOUT_S).returncode == 0
     assert doctor(bed.server, bed.folders.server).problems == []
 
 

@@ -41,8 +41,8 @@ from tests.netns.tunnel_bed import (
     SERVER,
     Folders,
     TunnelBed,
-    make_folders,
     opened_tunnel_bed,
+    over,
     transfer,
 )
 
@@ -67,15 +67,7 @@ SO_RCVBUFFORCE: Final = 33
 PRIMITIVES: Final = PycaPrimitives()
 
 
-@pytest.fixture(scope="module", params=[UDP, TCP], ids=lambda protocol: protocol.value)
-def transport(request: pytest.FixtureRequest) -> TransportProtocol:
-    protocol: TransportProtocol = request.param
-    return protocol
-
-
-@pytest.fixture(scope="module")
-def folders(transport: TransportProtocol, tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    return make_folders(transport, tmp_path_factory.mktemp("configuration"))
+transport = over(UDP, TCP)
 
 
 @pytest.fixture

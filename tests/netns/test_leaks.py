@@ -6,7 +6,6 @@ that it shows whether one left in clear after another had been led into the tunn
 
 import socket
 import struct
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +20,7 @@ import pytest
 from domain.settings.defaults import SLOT_DEFAULTS
 from domain.settings.profile import TransportProtocol
 from tests.netns.test_kill_switch import asks_for_neighbours
-from tests.netns.tungo_program import START_S, eventually, program_environment, tungo_inside
+from tests.netns.tungo_program import START_S, eventually, run_tungo
 from tests.netns.tunnel_bed import (
     BEYOND,
     BEYOND_V6,
@@ -30,8 +29,8 @@ from tests.netns.tunnel_bed import (
     Folders,
     TunnelBed,
     edit_json,
-    make_folders,
     opened_tunnel_bed,
+    over,
 )
 
 pytestmark = pytest.mark.netns
@@ -212,15 +211,7 @@ class Wire:
         )
 
 
-@pytest.fixture(params=[UDP, TCP], ids=lambda transport: transport.value, scope="module")
-def transport(request: pytest.FixtureRequest) -> TransportProtocol:
-    chosen: TransportProtocol = request.param
-    return chosen
-
-
-@pytest.fixture(scope="module")
-def folders(transport: TransportProtocol, tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    return make_folders(transport, tmp_path_factory.mktemp("configuration"))
+transport = over(UDP, TCP)
 
 
 @pytest.fixture
@@ -328,14 +319,7 @@ def test_behind_the_kill_switch_nothing_is_seen_in_clear_after_a_kill_until_it_i
         assert bed.client_process.stop()[0] == 0
         programs.go_on()
         assert (wire.heard, wire.strange) == ({}, [])
-        unlocking = subprocess.run(
-            tungo_inside(bed.client, "client", "unlock"),
-            capture_output=True,
-            check=False,
-            timeout=START_S,
-            env=program_environment(),
-        )
-        assert unlocking.returncode == 0
+        assert run_tungo(bed.client, "client", "unlock").returncode == 0
         assert eventually(lambda: wire.hears(programs), PATIENCE_S)
 
 

@@ -13,19 +13,14 @@ import pytest
 from domain.settings.profile import TransportProtocol
 from infrastructure.logging.journald import STREAM_VARIABLE
 from tests.netns.tungo_program import START_S, program_environment, tungo_inside
-from tests.netns.tunnel_bed import Folders, TunnelBed, make_folders, opened_tunnel_bed
+from tests.netns.tunnel_bed import Folders, TunnelBed, opened_tunnel_bed
 
 pytestmark = pytest.mark.netns
 
 
-@pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    return make_folders(TransportProtocol.UDP, tmp_path_factory.mktemp("configuration"))
-
-
 @pytest.fixture
-def bed(generated: Folders, tmp_path: Path) -> Iterator[TunnelBed]:
-    with opened_tunnel_bed(TransportProtocol.UDP, generated, tmp_path) as made:
+def bed(folders: Folders, tmp_path: Path) -> Iterator[TunnelBed]:
+    with opened_tunnel_bed(TransportProtocol.UDP, folders, tmp_path) as made:
         yield made
 
 

@@ -32,9 +32,18 @@ from domain.settings.profile import TransportProtocol
 from infrastructure.cryptography.entropy import SystemEntropy
 from infrastructure.cryptography.primitives import PycaPrimitives
 from infrastructure.pal.configuration.reading import read_client
-from tests.netns.bed import Namespace, NetnsBed, require_namespaces
+from tests.netns.bed import Namespace
 from tests.netns.tungo_program import Tungo, eventually
-from tests.netns.tunnel_bed import MIB, RECONNECT_S, SERVER, TunnelBed, edit_json, make_folders
+from tests.netns.tunnel_bed import (
+    MIB,
+    RECONNECT_S,
+    SERVER,
+    Folders,
+    TunnelBed,
+    edit_json,
+    opened_tunnel_bed,
+    set_rekey_interval,
+)
 
 pytestmark = pytest.mark.netns
 
@@ -185,21 +194,12 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    require_namespaces()
-    folders = make_folders(TransportProtocol.UDP, tmp_path_factory.mktemp("configuration"))
+def world(folders: Folders, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    set_rekey_interval(folders.client, REKEY_INTERVAL_S)
     logs = tmp_path_factory.mktemp("logs")
-
-    def rekey_often(document: dict[str, int]) -> None:
-        document["RekeyIntervalSeconds"] = REKEY_INTERVAL_S
-
-    edit_json(folders.client / "client_configuration.json", rekey_often)
-    with NetnsBed() as bed, contextlib.ExitStack() as stack:
-        tunnel = TunnelBed(TransportProtocol.UDP, bed, folders, logs)
-        stack.callback(tunnel.end)
-        other = bed.namespace("other")
-        bed.join(other, ["192.0.2.130/25"], tunnel.internet, ["192.0.2.129/25"])
-        other.run("ip", "route", "add", "default", "via", "192.0.2.129")
+    with contextlib.ExitStack() as stack:
+        tunnel = stack.enter_context(opened_tunnel_bed(TransportProtocol.UDP, folders, logs))
+        other = tunnel.neighbour()
         epochs = EpochsOnTheCable(tunnel.internet, tunnel.internet_cable)
         stack.callback(epochs.stop)
         tunnel.bring_up()

@@ -2,7 +2,6 @@
 
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -16,10 +15,9 @@ from tests.netns.tungo_program import (
     STOP_S,
     Tungo,
     eventually,
-    program_environment,
-    tungo_inside,
+    run_tungo,
 )
-from tests.netns.tunnel_bed import SERVER, Folders, TunnelBed, make_folders, opened_tunnel_bed
+from tests.netns.tunnel_bed import SERVER, Folders, TunnelBed, opened_tunnel_bed
 
 pytestmark = pytest.mark.netns
 
@@ -66,11 +64,6 @@ def _subscribed(protocol: int, groups: int) -> socket.socket:
     made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
     made.bind((0, groups))
     return made
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    return make_folders(TransportProtocol.UDP, tmp_path_factory.mktemp("configuration"))
 
 
 @pytest.fixture
@@ -126,14 +119,5 @@ def test_a_start_that_succeeds_would_have_been_noticed(bed: TunnelBed) -> None:
 
 
 def start_of_server(bed: TunnelBed) -> "subprocess.CompletedProcess[str]":
-    command = tungo_inside(bed.server, "server", "--config-dir", str(bed.folders.server))
-    python = command.index(sys.executable)
-    return subprocess.run(
-        [*command[:python], *READ_ONLY, *command[python:]],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=STOP_S,
-        env=program_environment(),
-    )
+    arguments = ("server", "--config-dir", str(bed.folders.server))
+    return run_tungo(bed.server, *arguments, below=READ_ONLY, within_s=STOP_S)

@@ -7,8 +7,6 @@ there finds the port free.
 import os
 import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -17,12 +15,11 @@ import pytest
 
 from domain.settings.profile import TransportProtocol
 from presentation.cli.commands import ExitStatus
-from tests.netns.tungo_program import program_environment, tungo_inside
+from tests.netns.tungo_program import run_tungo
 from tests.netns.tunnel_bed import (
     Folders,
     TunnelBed,
     edit_json,
-    make_folders,
     opened_tunnel_bed,
 )
 
@@ -51,13 +48,8 @@ Change = Callable[[dict[str, dict[str, object]]], None]
 
 
 @pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    return make_folders(TransportProtocol.UDP, tmp_path_factory.mktemp("configuration"))
-
-
-@pytest.fixture(scope="module")
-def bed(generated: Folders, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TunnelBed]:
-    with opened_tunnel_bed(TransportProtocol.UDP, generated, tmp_path_factory.mktemp("logs")) as made:
+def bed(folders: Folders, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TunnelBed]:
+    with opened_tunnel_bed(TransportProtocol.UDP, folders, tmp_path_factory.mktemp("logs")) as made:
         made.start_server()
         yield made
 
@@ -68,11 +60,11 @@ def role(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def folder(generated: Folders, tmp_path: Path) -> Path:
+def folder(folders: Folders, tmp_path: Path) -> Path:
     """Copies of a good server's and a good client's configuration, to be spoilt."""
     made = tmp_path / "tungo"
-    shutil.copytree(generated.server, made)
-    shutil.copy(generated.client / CLIENT_FILE, made)
+    shutil.copytree(folders.server, made)
+    shutil.copy(folders.client / CLIENT_FILE, made)
     return made
 
 
@@ -240,17 +232,9 @@ def failure(
     takes rights away.
     """
     before = bed.client.snapshot()
-    command = tungo_inside(bed.client, role, "--config-dir", str(folder), *arguments)
-    python = command.index(sys.executable)
-    outcome = subprocess.run(
-        [*around, *command[:python], *below, *command[python:]],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=FAILURE_S,
-        env=program_environment() | ({} if path is None else {"PATH": path}),
-    )
+    command = (role, "--config-dir", str(folder), *arguments)
+    environment = {} if path is None else {"PATH": path}
+    outcome = run_tungo(bed.client, *command, around=around, below=below, within_s=FAILURE_S, **environment)
     lines = outcome.stderr.splitlines()
     complaints = [line for line in lines if not line.startswith("time=")]
     expected = ExitStatus.NO_RIGHTS if below else ExitStatus.FAILURE

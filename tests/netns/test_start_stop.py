@@ -16,8 +16,8 @@ from tests.netns.tunnel_bed import (
     Folders,
     TunnelBed,
     edit_json,
-    make_folders,
     opened_tunnel_bed,
+    over,
 )
 
 pytestmark = pytest.mark.netns
@@ -51,22 +51,18 @@ class Names:
         self._hosts.write_text("")
 
 
-@pytest.fixture(scope="module", params=[UDP, TCP], ids=lambda transport: transport.value)
-def transport(request: pytest.FixtureRequest) -> TransportProtocol:
-    chosen: TransportProtocol = request.param
-    return chosen
+transport = over(UDP, TCP)
 
 
 @pytest.fixture(scope="module")
-def folders(transport: TransportProtocol, tmp_path_factory: pytest.TempPathFactory) -> Folders:
+def folders(transport: TransportProtocol, folders: Folders) -> Folders:
     """The client of these looks for its server by name."""
-    made = make_folders(transport, tmp_path_factory.mktemp("configuration"))
 
     def name_server(document: dict[str, dict[str, object]]) -> None:
         document[settings_path(transport)]["Server"] = {"Domain": NAME}
 
-    edit_json(made.client / "client_configuration.json", name_server)
-    return made
+    edit_json(folders.client / "client_configuration.json", name_server)
+    return folders
 
 
 @pytest.fixture

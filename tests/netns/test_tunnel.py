@@ -3,11 +3,9 @@
 import json
 import signal
 import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -16,7 +14,7 @@ from domain.session.framing import LENGTH_BYTES
 from domain.settings.defaults import SLOT_DEFAULTS
 from domain.settings.profile import TransportProtocol
 from tests.netns.bed import Namespace
-from tests.netns.tungo_program import Tungo, eventually
+from tests.netns.tungo_program import eventually
 from tests.netns.tunnel_bed import (
     BEYOND,
     BEYOND_V6,
@@ -28,8 +26,8 @@ from tests.netns.tunnel_bed import (
     Folders,
     TunnelBed,
     edit_json,
-    make_folders,
-    opened_tunnel_bed,
+    over,
+    set_rekey_interval,
     transfer,
 )
 
@@ -73,43 +71,14 @@ GREETINGS: Final = [
 Document = dict[str, list[dict[str, object]]]
 
 
-@pytest.fixture(scope="module", params=TransportProtocol, ids=lambda protocol: protocol.value)
-def transport(request: pytest.FixtureRequest) -> TransportProtocol:
-    protocol: TransportProtocol = request.param
-    return protocol
+transport = over(*TransportProtocol)
 
 
 @pytest.fixture(scope="module")
-def folders(transport: TransportProtocol, tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    made = make_folders(transport, tmp_path_factory.mktemp("configuration"))
-
-    def rekey_often(document: dict[str, int]) -> None:
-        document["RekeyIntervalSeconds"] = REKEY_INTERVAL_S
-
-    edit_json(made.client / "client_configuration.json", rekey_often)
-    return made
-
-
-@pytest.fixture(scope="module")
-def shared_bed(
-    transport: TransportProtocol, folders: Folders, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TunnelBed]:
-    with opened_tunnel_bed(transport, folders, tmp_path_factory.mktemp("logs")) as made:
-        yield made
-
-
-@pytest.fixture
-def tunnel(shared_bed: TunnelBed) -> TunnelBed:
-    """A tunnel that works; tests may kill its ends, the next one starts them again."""
-    shared_bed.bring_up()
-    return shared_bed
-
-
-@pytest.fixture
-def fresh_bed(transport: TransportProtocol, folders: Folders, tmp_path: Path) -> Iterator[TunnelBed]:
-    """A bed in which nothing has been started yet."""
-    with opened_tunnel_bed(transport, folders, tmp_path) as made:
-        yield made
+def folders(folders: Folders) -> Folders:
+    """Keys change often."""
+    set_rekey_interval(folders.client, REKEY_INTERVAL_S)
+    return folders
 
 
 def test_the_server_answers_over_ipv4_and_ipv6(tunnel: TunnelBed) -> None:
@@ -242,35 +211,23 @@ def test_strangers_on_a_stream_are_closed_and_the_tunnel_does_not_notice(
 
 @pytest.mark.parametrize("transport", STREAMS, indirect=True, ids=lambda protocol: protocol.value)
 def test_a_client_that_stops_reading_neither_disturbs_another_nor_fills_the_server(
-    tunnel: TunnelBed, tmp_path: Path
+    tunnel: TunnelBed, neighbour: Namespace
 ) -> None:
-    other = tunnel.neighbour()
-    process = Tungo(other, "client", tunnel.folders.other, tmp_path / "other.log")
-    try:
-        process.await_log('msg="tunnel is up"')
-        with tunnel.connection() as (near, far):
-            far.settimeout(0.0)
-            tunnel.client_process.send_signal(signal.SIGSTOP)
-            try:
-                resident_bytes = tunnel.server_process.resident_bytes()
-                with suppress(BlockingIOError):
-                    while True:
-                        far.send(bytes(MIB))
-                for _ in range(5):
-                    assert answers_from(other, tunnel.server_in_tunnel)
-                assert tunnel.server_process.resident_bytes() - resident_bytes < 8 * MIB
-            finally:
-                tunnel.client_process.send_signal(signal.SIGCONT)
-            near.close()
-    finally:
-        process.kill()
+    with tunnel.connection() as (near, far):
+        far.settimeout(0.0)
+        tunnel.client_process.send_signal(signal.SIGSTOP)
+        try:
+            resident_bytes = tunnel.server_process.resident_bytes()
+            with suppress(BlockingIOError):
+                while True:
+                    far.send(bytes(MIB))
+            for _ in range(5):
+                assert neighbour.reaches(tunnel.server_in_tunnel)
+            assert tunnel.server_process.resident_bytes() - resident_bytes < 8 * MIB
+        finally:
+            tunnel.client_process.send_signal(signal.SIGCONT)
+        near.close()
     tunnel.await_answer(RECONNECT_S)
-
-
-def answers_from(namespace: Namespace, address: str) -> bool:
-    """Whether ``address`` answers one ping from there within a second."""
-    ping = ["ip", "netns", "exec", namespace.name, "ping", "-n", "-q", "-c1", "-W1", address]
-    return subprocess.run(ping, capture_output=True, check=False, timeout=10).returncode == 0
 
 
 def trickle(stranger: socket.socket, data: bytes) -> int:

@@ -13,7 +13,6 @@ import pytest
 from domain.noise.client import ClientHandshake
 from domain.noise.keys import KeyPair
 from domain.noise.mac import MAC_BYTES
-from domain.settings.profile import TransportProtocol
 from infrastructure.cryptography.entropy import SystemEntropy
 from infrastructure.cryptography.primitives import PycaPrimitives
 from infrastructure.pal.configuration.reading import read_client
@@ -24,10 +23,7 @@ from tests.netns.tunnel_bed import (
     CLIENT_AFTER_MOVE,
     MIB,
     SERVER,
-    Folders,
     TunnelBed,
-    make_folders,
-    opened_tunnel_bed,
     transfer,
 )
 
@@ -42,31 +38,6 @@ STRANGERS: Final = 32
 ALLOWED_GROWTH_BYTES: Final = 2 * MIB  # keeping those that belong to no session would take 3 MiB
 
 PRIMITIVES: Final = PycaPrimitives()
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    return make_folders(TransportProtocol.UDP, tmp_path_factory.mktemp("configuration"))
-
-
-@pytest.fixture(scope="module")
-def shared_bed(folders: Folders, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TunnelBed]:
-    with opened_tunnel_bed(TransportProtocol.UDP, folders, tmp_path_factory.mktemp("logs")) as made:
-        yield made
-
-
-@pytest.fixture
-def tunnel(shared_bed: TunnelBed) -> TunnelBed:
-    """A tunnel that works; tests may kill its ends, the next one starts them again."""
-    shared_bed.bring_up()
-    return shared_bed
-
-
-@pytest.fixture
-def fresh_bed(folders: Folders, tmp_path: Path) -> Iterator[TunnelBed]:
-    """A bed in which nothing has been started yet."""
-    with opened_tunnel_bed(TransportProtocol.UDP, folders, tmp_path) as made:
-        yield made
 
 
 @pytest.mark.parametrize("direction", ["to the server", "to the client"])

@@ -1,6 +1,5 @@
 """A client and a server of another tunnel on one host, and two clients that want the same host."""
 
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,13 +51,7 @@ class OtherTunnel:
 
     def answers(self, address: str = OTHER_SERVER_IN_TUNNEL) -> bool:
         """Whether the guest gets an answer from ``address`` within a second."""
-        ping = ["ip", "netns", "exec", self.guest.name, "ping", "-n", "-q", "-c1", "-W1", address]
-        return subprocess.run(ping, capture_output=True, check=False, timeout=10).returncode == 0
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    return make_folders(UDP, tmp_path_factory.mktemp("configuration"))
+        return self.guest.reaches(address)
 
 
 @pytest.fixture

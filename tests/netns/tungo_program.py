@@ -30,12 +30,10 @@ class Tungo:
 
         ``below`` is a command that starts it inside of the network namespace.
         """
-        command = tungo_inside(namespace, role, "--config-dir", str(folder))
-        python = command.index(sys.executable)
         self._log_file = log_file
         with log_file.open("wb") as output:
             self._process = subprocess.Popen(
-                [*command[:python], *below, *command[python:]],
+                tungo_inside(namespace, role, "--config-dir", str(folder), below=below),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -89,9 +87,37 @@ class Tungo:
         self._process.wait()
 
 
-def tungo_inside(namespace: Namespace, *arguments: str) -> list[str]:
-    """The command line of ``tungo`` in a namespace; the process of ``ip`` becomes that of ``tungo``."""
-    return [_found("ip"), "netns", "exec", namespace.name, sys.executable, "-m", "tungo", *arguments]
+def tungo_inside(namespace: Namespace, *arguments: str, below: Sequence[str] = ()) -> list[str]:
+    """The command line of ``tungo`` in a namespace; the process of ``ip`` becomes that of ``tungo``.
+
+    ``below`` is a command that starts it inside of the namespace.
+    """
+    inside = [_found("ip"), "netns", "exec", namespace.name, *below]
+    return [*inside, sys.executable, "-m", "tungo", *arguments]
+
+
+def run_tungo(
+    namespace: Namespace,
+    *arguments: str,
+    around: Sequence[str] = (),
+    below: Sequence[str] = (),
+    within_s: float = 2 * STOP_S,
+    **environment: str,
+) -> "subprocess.CompletedProcess[str]":
+    """Run ``tungo`` in a namespace to its end.
+
+    ``around`` is a command that starts it outside of the namespace, ``below`` one inside. Raises
+    subprocess.TimeoutExpired if it does not end.
+    """
+    return subprocess.run(
+        [*around, *tungo_inside(namespace, *arguments, below=below)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=within_s,
+        env=program_environment() | environment,
+    )
 
 
 def program_environment() -> dict[str, str]:

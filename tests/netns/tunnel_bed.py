@@ -28,6 +28,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
+import pytest
+
 from domain.addressing.tunnel import server_addresses
 from domain.session.identifiers import ROUTE_ID_BYTES
 from domain.settings.defaults import SLOT_DEFAULTS
@@ -49,7 +51,7 @@ BEYOND_V6: Final = "2001:db8:f::80"
 
 MIB: Final = 1024 * 1024
 
-# A killed server shows itself by ICMP at the client's next datagram, a silent one after 15 s.
+# A killed server, of which ICMP tells, is given up after some seconds, a silent one after 15.
 RECONNECT_S: Final = 25.0
 
 _TRANSFER_TIMEOUT_S: Final = 30.0
@@ -171,8 +173,7 @@ class TunnelBed:
 
     def answers(self, address: str) -> bool:
         """Whether ``address`` answers one ping of the client within a second."""
-        ping = ["ip", "netns", "exec", self.client.name, "ping", "-n", "-q", "-c1", "-W1", address]
-        return subprocess.run(ping, capture_output=True, check=False, timeout=10).returncode == 0
+        return self.client.reaches(address)
 
     def source_seen_beyond(self) -> str:
         """The address that a TCP connection of the client to the host beyond comes from."""
@@ -354,6 +355,26 @@ def edit_json(file: Path, change: Callable[[_Document], None]) -> None:
     document: _Document = json.loads(file.read_text("utf-8"))
     change(document)
     file.write_text(json.dumps(document), "utf-8")
+
+
+def set_rekey_interval(client_folder: Path, interval_s: int) -> None:
+    """Have the client whose configuration is there change its keys that often."""
+
+    def change(document: dict[str, int]) -> None:
+        document["RekeyIntervalSeconds"] = interval_s
+
+    edit_json(client_folder / "client_configuration.json", change)
+
+
+def over(*transports: TransportProtocol) -> Callable[[pytest.FixtureRequest], TransportProtocol]:
+    """The fixture ``transport`` of a module whose tests run over each of these."""
+
+    @pytest.fixture(scope="module", params=transports, ids=lambda protocol: protocol.value)
+    def transport(request: pytest.FixtureRequest) -> TransportProtocol:
+        protocol: TransportProtocol = request.param
+        return protocol
+
+    return transport
 
 
 @contextlib.contextmanager

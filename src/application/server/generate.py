@@ -274,12 +274,7 @@ def _with_ipv6(settings: ServerSettings) -> ServerSettings:
             return profile
         return replace(profile, ipv6_subnet=subnet)
 
-    return replace(
-        settings,
-        tcp=extended(TransportProtocol.TCP, settings.tcp),
-        udp=extended(TransportProtocol.UDP, settings.udp),
-        ws=extended(TransportProtocol.WS, settings.ws),
-    )
+    return settings.with_each(extended)
 
 
 def _require_new(settings: ServerSettings, public_key: bytes) -> None:

@@ -39,10 +39,11 @@ from domain.noise.errors import (
     UnexpectedCapabilityError,
 )
 from domain.noise.ik import InitiatorHandshake
-from domain.noise.keys import EpochKeys, KeyPair, SessionId
+from domain.noise.keys import KeyPair
 from domain.noise.mac import MAC_BYTES, mac1_key, mac2_key, write_mac1, write_mac2
 from domain.noise.message import (
     DEFAULT_CAPABILITIES,
+    Agreed,
     Capability,
     Message1,
     accept_selection,
@@ -63,22 +64,8 @@ class Delivery(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Established:
-    """The server agreed: the keys of epoch 0 and what it selected of the advertised capabilities."""
-
-    keys: EpochKeys
-    session_id: SessionId
-    capabilities: frozenset[Capability]
-
-    @property
-    def rekey_v2(self) -> bool:
-        """Whether this session rekeys with version 2."""
-        return Capability.REKEY_V2 in self.capabilities
-
-    @property
-    def aggregated(self) -> bool:
-        """Whether both ends take aggregated frames."""
-        return Capability.AGGREGATION in self.capabilities
+class Established(Agreed):
+    """The server agreed; ``capabilities`` are what it selected of the advertised ones."""
 
 
 class _State(Enum):
@@ -198,7 +185,7 @@ class ClientHandshake:
         capabilities = accept_selection(result.payload, self._capabilities)
         self._enter(_Event.MESSAGE2)
         self._forget_attempt()
-        return Established(result.keys, result.session_id, capabilities)
+        return Established(keys=result.keys, session_id=result.session_id, capabilities=capabilities)
 
     def _begin_attempt(self, now_s: float, entropy: RandomBytes) -> bytes:
         handshake = InitiatorHandshake(

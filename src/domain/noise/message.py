@@ -1,4 +1,4 @@
-"""The first handshake message on the wire, and the capabilities that the payloads name.
+"""The first handshake message on the wire, the capabilities that the payloads name, and what comes of both.
 
 Protocol specification 1.2 and 1.3. Message 2 has no wire form of its own: it is the bare Noise message.
 """
@@ -10,6 +10,7 @@ from typing import Final
 
 from domain.noise.errors import HandshakeRejectedError, RejectionReason, UnexpectedCapabilityError
 from domain.noise.ik import EMPTY_MESSAGE1_BYTES
+from domain.noise.keys import EpochKeys, SessionId
 from domain.noise.mac import MAC_BYTES, PROTOCOL_VERSION
 from domain.noise.primitives import KEY_BYTES, TAG_BYTES, Buffer
 
@@ -44,6 +45,25 @@ class Capability(IntEnum):
 
 # Ours: what every data plane of ours can do. Aggregation is named only by ends that have it.
 DEFAULT_CAPABILITIES: Final = frozenset({Capability.REKEY_V2})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreed:
+    """What both ends have after a handshake: the keys of epoch 0, and what they can both do."""
+
+    keys: EpochKeys
+    session_id: SessionId
+    capabilities: frozenset[Capability]
+
+    @property
+    def rekey_v2(self) -> bool:
+        """Whether this session rekeys with version 2."""
+        return Capability.REKEY_V2 in self.capabilities
+
+    @property
+    def aggregated(self) -> bool:
+        """Whether both ends take aggregated frames."""
+        return Capability.AGGREGATION in self.capabilities
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,8 @@ Laws
   valid MAC1, and under load only on one that also returns a cookie.
 - A refusal has a reason for our counters; the peer hears the same silence whatever it was.
 - Nothing is remembered about a peer, only which messages were accepted: a repeated one is refused. That
-only one cookie round is granted per connection or registration,
-  and that a session replaces an older one only when its first authenticated frame arrives, is the listener's
-  part.
+  only one cookie round is granted per connection or registration, and that a session replaces an older one
+  only when its first authenticated frame arrives, is the listener's part.
 """
 
 from collections.abc import Set as AbstractSet
@@ -26,11 +25,12 @@ from domain.noise.errors import (
     RejectionReason,
 )
 from domain.noise.ik import Initiation, ResponderHandshake
-from domain.noise.keys import EpochKeys, KeyPair, SessionId
+from domain.noise.keys import KeyPair
 from domain.noise.load import COOKIE_REPLIES_PER_S, LoadMonitor, TokenBucket
 from domain.noise.mac import mac1_key, verify_mac1
 from domain.noise.message import (
     DEFAULT_CAPABILITIES,
+    Agreed,
     Capability,
     Message1,
     encode_capabilities,
@@ -52,24 +52,11 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    """A welcome peer: send it ``message2``; the session's first keys are those of epoch 0."""
+class Accepted(Agreed):
+    """A welcome peer: send it ``message2``."""
 
     message2: bytes
-    keys: EpochKeys
-    session_id: SessionId
     peer: Peer
-    capabilities: frozenset[Capability]
-
-    @property
-    def rekey_v2(self) -> bool:
-        """Whether this session rekeys with version 2."""
-        return Capability.REKEY_V2 in self.capabilities
-
-    @property
-    def aggregated(self) -> bool:
-        """Whether both ends take aggregated frames."""
-        return Capability.AGGREGATION in self.capabilities
 
 
 @dataclass(frozen=True, slots=True)

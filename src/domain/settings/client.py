@@ -7,7 +7,7 @@ from domain.addressing.tunnel import TunnelAddresses, client_addresses
 from domain.noise.keys import KeyPair
 from domain.rekey.rules import REKEY_INTERVAL_S
 from domain.settings.offload import DEFAULT_OFFLOAD, OffloadSettings
-from domain.settings.profile import TransportProfile, TransportProtocol
+from domain.settings.profile import SlotProfiles, TransportProfile, TransportProtocol
 from domain.settings.routing import DEFAULT_ROUTING, TunnelRouting
 
 # The protocol's (specification 5.1).
@@ -21,7 +21,7 @@ LONGEST_FALLBACK_RETRY_S: Final = 24 * 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
-class ClientSettings:
+class ClientSettings(SlotProfiles):
     """A client's configuration.
 
     ``protocol`` is what the client connects with, ``fallbacks`` what it tries after that, in this order, when
@@ -34,9 +34,6 @@ class ClientSettings:
     """
 
     client_id: int
-    tcp: TransportProfile
-    udp: TransportProfile
-    ws: TransportProfile
     protocol: TransportProtocol
     server_public_key: bytes
     public_key: bytes
@@ -52,15 +49,6 @@ class ClientSettings:
     def key_pair(self) -> KeyPair:
         """This client's static keys."""
         return KeyPair(private=self.private_key, public=self.public_key)
-
-    @property
-    def slots(self) -> tuple[tuple[TransportProtocol, TransportProfile], ...]:
-        """Every profile with the slot that it stands in, in the order of the file."""
-        return (
-            (TransportProtocol.TCP, self.tcp),
-            (TransportProtocol.UDP, self.udp),
-            (TransportProtocol.WS, self.ws),
-        )
 
     @property
     def protocols(self) -> tuple[TransportProtocol, ...]:

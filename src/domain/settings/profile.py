@@ -3,10 +3,11 @@
 ``TlsSettings`` and ``trusted_proxies`` are ours; the Go program does not know them and leaves them alone.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Final
+from typing import Final, Self
 
 # Platform specification 5.
 SMALLEST_IPV4_MTU_BYTES: Final = 576
@@ -110,3 +111,30 @@ class TransportProfile:
     def connect_timeout_ms(self) -> int:
         """How long a client may take to dial and shake hands: never less than 5 s (specification 5)."""
         return max(self.dial_timeout_ms, SMALLEST_DIAL_TIMEOUT_MS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotProfiles:
+    """The profiles of a configuration, used or not: one for each slot."""
+
+    tcp: TransportProfile
+    udp: TransportProfile
+    ws: TransportProfile
+
+    @property
+    def slots(self) -> tuple[tuple[TransportProtocol, TransportProfile], ...]:
+        """Every profile with the slot that it stands in, in the order of the file."""
+        return (
+            (TransportProtocol.TCP, self.tcp),
+            (TransportProtocol.UDP, self.udp),
+            (TransportProtocol.WS, self.ws),
+        )
+
+    def with_each(self, change: Callable[[TransportProtocol, TransportProfile], TransportProfile]) -> Self:
+        """The same with what ``change`` makes of each profile, given its slot and the profile."""
+        return replace(
+            self,
+            tcp=change(TransportProtocol.TCP, self.tcp),
+            udp=change(TransportProtocol.UDP, self.udp),
+            ws=change(TransportProtocol.WS, self.ws),
+        )

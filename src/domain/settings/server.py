@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from domain.addressing.peers import AccessList, Peer
 from domain.noise.keys import KeyPair
 from domain.settings.offload import DEFAULT_OFFLOAD, OffloadSettings
-from domain.settings.profile import TransportProfile, TransportProtocol
+from domain.settings.profile import SlotProfiles, TransportProfile, TransportProtocol
 
 
 @dataclass(frozen=True, slots=True)
-class ServerSettings:
+class ServerSettings(SlotProfiles):
     """A server's configuration.
 
     ``enabled`` holds the slots that listen: some of TCP, UDP and WS. ``host`` is the public address or
@@ -22,9 +22,6 @@ class ServerSettings:
     plane; with ``aggregation`` super-packets travel whole to and from peers that know how.
     """
 
-    tcp: TransportProfile
-    udp: TransportProfile
-    ws: TransportProfile
     enabled: frozenset[TransportProtocol]
     host: str
     public_key: bytes
@@ -40,15 +37,6 @@ class ServerSettings:
     def key_pair(self) -> KeyPair:
         """This server's static keys; ValueError before it has any."""
         return KeyPair(private=self.private_key, public=self.public_key)
-
-    @property
-    def slots(self) -> tuple[tuple[TransportProtocol, TransportProfile], ...]:
-        """Every profile with the slot that it stands in, whether enabled or not, in the order of the file."""
-        return (
-            (TransportProtocol.TCP, self.tcp),
-            (TransportProtocol.UDP, self.udp),
-            (TransportProtocol.WS, self.ws),
-        )
 
     @property
     def has_keys(self) -> bool:

@@ -171,7 +171,7 @@ def test_both_ends_agree(delivery: Delivery, capabilities: frozenset[Capability]
     machine, entropy = client(delivery=delivery, capabilities=capabilities), counted_entropy()
     there = accepted(server(), machine.start(0.0, entropy), entropy)
     here = machine.receive(there.message2, 0.1, entropy)
-    assert here == Established(there.keys, there.session_id, there.capabilities)
+    assert here == Established(keys=there.keys, session_id=there.session_id, capabilities=there.capabilities)
     assert here.capabilities == capabilities
 
 

@@ -7,8 +7,10 @@ import pytest
 
 from domain.addressing.peers import Peer
 from domain.addressing.tunnel import ClientIdError
+from domain.settings.client import ClientSettings
 from domain.settings.defaults import SLOT_DEFAULTS, default_server_settings
 from domain.settings.profile import ServerAddress, TlsSettings, TransportProtocol
+from domain.settings.server import ServerSettings
 from tests.domain.settings.samples import CLIENT_PRIVATE_KEY, a_client, a_server, with_ipv6
 
 
@@ -38,6 +40,15 @@ def test_a_fresh_server_listens_on_udp_alone_and_has_no_keys() -> None:
     assert server.enabled_profiles() == (server.udp,)
     assert not server.has_keys
     assert len(server.access_list()) == 0
+
+
+@pytest.mark.parametrize("settings", [a_server(), a_client()], ids=["server", "client"])
+def test_each_profile_is_changed_by_its_slot_and_nothing_else_is(
+    settings: ServerSettings | ClientSettings,
+) -> None:
+    changed = settings.with_each(lambda slot, profile: replace(profile, interface_name=slot.value))
+    assert [profile.interface_name for _, profile in changed.slots] == ["TCP", "UDP", "WS"]
+    assert replace(changed, tcp=settings.tcp, udp=settings.udp, ws=settings.ws) == settings
 
 
 def test_the_default_subnets_do_not_overlap() -> None:

@@ -7,27 +7,17 @@ specification 12).
 import contextlib
 import os
 import re
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from application.client.configurations import ConfigurationShelf, is_usable_name
-from application.runtime.configuration import (
-    ConfigurationError,
-    ConfigurationForbiddenError,
-    ConfigurationMissingError,
-)
+from application.runtime.configuration import ConfigurationError
 from domain.settings.client import ClientSettings
 from domain.settings.rules import PublicKeyOf
-from infrastructure.pal.configuration.files import ConfigurationFolder, folder_of
+from infrastructure.pal.configuration.files import ConfigurationFolder, folder_of, read_bytes, worded
 from infrastructure.pal.configuration.reading import NO_CLIENT_FILE, parse_client
-from infrastructure.pal.configuration.replacing import (
-    FOLDER_MODE,
-    LockTimeoutError,
-    exclusive_lock,
-    replace_file,
-)
+from infrastructure.pal.configuration.replacing import FOLDER_MODE, exclusive_lock, replace_file
 from infrastructure.pal.configuration.writing import client_json
 
 _DIGITS: Final = re.compile(r"(\d+)", re.ASCII)
@@ -67,18 +57,7 @@ class ClientConfigurationFolder:
 
     def read(self, name: str | None) -> bytes:
         """See ConfigurationShelf."""
-        path = self.path(name)
-        try:
-            # Opening a pipe by mistake must not wait for a writer.
-            if not stat.S_ISREG(path.stat().st_mode):
-                raise ConfigurationError(f"{path} is not a regular file; put the configuration's text there.")
-            return path.read_bytes()
-        except FileNotFoundError:
-            raise ConfigurationMissingError(f"{path} does not exist; {NO_CLIENT_FILE}.") from None
-        except PermissionError as exc:
-            raise ConfigurationForbiddenError(f"{path} may not be read by this user; run as root.") from exc
-        except OSError as exc:
-            raise ConfigurationError(f"{path} cannot be read: {exc.strerror}.") from exc
+        return read_bytes(self.path(name), if_missing=NO_CLIENT_FILE)
 
     def write(self, name: str | None, text: bytes) -> None:
         """See ConfigurationShelf."""
@@ -115,17 +94,8 @@ def _as_people_sort(name: str) -> tuple[list[tuple[int, str]], str]:
     return [(len(part), part) if part.isdigit() else (0, part) for part in parts], name
 
 
-@contextlib.contextmanager
-def _worded(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except LockTimeoutError as exc:
-        raise ConfigurationError(f"{path} is being changed by another process; try again.") from exc
-    except PermissionError as exc:
-        sentence = f"{path} may not be read and written by this user; run as root."
-        raise ConfigurationForbiddenError(sentence) from exc
-    except OSError as exc:
-        raise ConfigurationError(f"{path} cannot be read and written: {exc.strerror}.") from exc
+def _worded(path: Path) -> contextlib.AbstractContextManager[None]:
+    return worded(path, "read and written", failed="cannot be")
 
 
 _: type[ConfigurationShelf] = ClientConfigurationFolder

@@ -1,10 +1,12 @@
 """Where configurations are kept, and reading their text and JSON; every failure says what to do."""
 
+import contextlib
 import json
 import math
 import os
 import re
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +16,7 @@ from application.runtime.configuration import (
     ConfigurationForbiddenError,
     ConfigurationMissingError,
 )
+from infrastructure.pal.configuration.replacing import LockTimeoutError
 
 # Platform specification 1.
 DEFAULT_FOLDER: Final = Path("/etc/tungo")
@@ -51,29 +54,47 @@ def path_in(folder: Path, written: str) -> str | None:
     return str(folder / written) if written else None
 
 
-def read_text(path: Path, *, if_missing: str) -> str:
-    """The text of a regular file. ``if_missing`` completes "... does not exist; ...".
+@contextlib.contextmanager
+def worded(
+    path: Path, done: str, *, failed: str = "could not be", if_missing: str | None = None
+) -> Iterator[None]:
+    """Turn what goes wrong inside into a ConfigurationError that names ``path`` and what was to be ``done``.
+
+    ``if_missing`` completes "... does not exist; ..."; None where that is nothing to tell apart.
+    """
+    try:
+        yield
+    except LockTimeoutError as exc:
+        raise ConfigurationError(f"{path} is being changed by another process; try again.") from exc
+    except PermissionError as exc:
+        raise ConfigurationForbiddenError(f"{path} may not be {done} by this user; run as root.") from exc
+    except OSError as exc:
+        if if_missing is not None and isinstance(exc, FileNotFoundError):
+            raise ConfigurationMissingError(f"{path} does not exist; {if_missing}.") from exc
+        raise ConfigurationError(f"{path} {failed} {done}: {exc.strerror}.") from exc
+
+
+def read_bytes(path: Path, *, if_missing: str) -> bytes:
+    """The content of a regular file. ``if_missing`` completes "... does not exist; ...".
 
     Raises ConfigurationMissingError, ConfigurationError.
     """
-    try:
+    with worded(path, "read", failed="cannot be", if_missing=if_missing):
         # O_NONBLOCK: opening a pipe by mistake must not wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise ConfigurationError(f"{path} is not a regular file; put the configuration's text there.")
             with os.fdopen(descriptor, "rb", closefd=False) as file:
-                data = file.read()
+                return file.read()
         finally:
             os.close(descriptor)
-    except FileNotFoundError:
-        raise ConfigurationMissingError(f"{path} does not exist; {if_missing}.") from None
-    except PermissionError as exc:
-        raise ConfigurationForbiddenError(f"{path} may not be read by this user; run as root.") from exc
-    except OSError as exc:
-        raise ConfigurationError(f"{path} cannot be read: {exc.strerror}.") from exc
+
+
+def read_text(path: Path, *, if_missing: str) -> str:
+    """The text in the same. Raises ConfigurationMissingError, ConfigurationError."""
     try:
-        return data.decode("utf-8-sig")
+        return read_bytes(path, if_missing=if_missing).decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise ConfigurationError(
             f"{path} is not UTF-8 text at byte {exc.start}; restore it from a backup."

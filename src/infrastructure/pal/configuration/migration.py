@@ -13,10 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
-from application.runtime.configuration import (
-    ConfigurationError,
-    ConfigurationForbiddenError,
-)
+from application.runtime.configuration import ConfigurationError
 from domain.settings.client import ClientSettings
 from domain.settings.defaults import SLOT_DEFAULTS
 from domain.settings.errors import shown
@@ -24,16 +21,10 @@ from domain.settings.profile import TransportProfile, TransportProtocol
 from domain.settings.rules import PublicKeyOf
 from domain.settings.server import ServerSettings
 from infrastructure.pal.configuration.checking import NO_FILE, no_role
-from infrastructure.pal.configuration.files import folder_of, parse_json, read_text
+from infrastructure.pal.configuration.files import folder_of, parse_json, read_text, worded
 from infrastructure.pal.configuration.findings import validated
 from infrastructure.pal.configuration.reading import parse_client, parse_server
-from infrastructure.pal.configuration.replacing import (
-    FILE_MODE,
-    LockTimeoutError,
-    backup_of,
-    exclusive_lock,
-    replace_file,
-)
+from infrastructure.pal.configuration.replacing import FILE_MODE, backup_of, exclusive_lock, replace_file
 from infrastructure.pal.configuration.roles import FileRole, role_of_file
 from infrastructure.pal.configuration.schema import ClientDocument
 from infrastructure.pal.configuration.writing import client_json, server_json
@@ -77,20 +68,11 @@ def plan(path: Path, public_key_of: PublicKeyOf) -> Plan:
 def migrate(path: Path, public_key_of: PublicKeyOf) -> Plan:
     """Do it; the text from before stays as ``.bak``. Raises ConfigurationError."""
     path = path.resolve()
-    try:
-        with exclusive_lock(path):
-            found = plan(path, public_key_of)
-            if found.changes:
-                replace_file(backup_of(path), found.before.encode())
-                replace_file(path, found.after.encode("utf-8", "replace"))
-    except LockTimeoutError as exc:
-        raise ConfigurationError(f"{path} is being changed by another process; try again.") from exc
-    except FileNotFoundError as exc:
-        raise ConfigurationError(f"{path} does not exist; {NO_FILE}.") from exc
-    except PermissionError as exc:
-        raise ConfigurationForbiddenError(f"{path} may not be written by this user; run as root.") from exc
-    except OSError as exc:
-        raise ConfigurationError(f"{path} could not be written: {exc.strerror}.") from exc
+    with worded(path, "written", if_missing=NO_FILE), exclusive_lock(path):
+        found = plan(path, public_key_of)
+        if found.changes:
+            replace_file(backup_of(path), found.before.encode())
+            replace_file(path, found.after.encode("utf-8", "replace"))
     return found
 
 
@@ -121,12 +103,7 @@ def _with_current_interfaces(settings: Settings, names: dict[TransportProtocol, 
             return profile
         return replace(profile, interface_name=names[slot])
 
-    return replace(
-        settings,
-        tcp=current(TransportProtocol.TCP, settings.tcp),
-        udp=current(TransportProtocol.UDP, settings.udp),
-        ws=current(TransportProtocol.WS, settings.ws),
-    )
+    return settings.with_each(current)
 
 
 def _rights(path: Path) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Replacing a file so that readers and a power cut meet the old text or the new one, never a mixture.
 
-Errors are OSError as the kernel gives them: ``store`` words them.
+Errors are OSError as the kernel gives them: ``files.worded`` words them.
 """
 
 import contextlib
@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+from infrastructure.pal.durable import sync_folder, write_new
 
 FILE_MODE: Final = 0o600  # private keys are inside
 FOLDER_MODE: Final = 0o700
@@ -50,20 +52,14 @@ def replace_file(path: Path, data: bytes) -> None:
     """
     # One fixed name, since there is one writer: what a crash leaves behind is swept up here.
     temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), FILE_MODE)  # a umask may have taken bits of the owner's
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        write_new(temporary, data, FILE_MODE)
         os.replace(temporary, path)  # noqa: PTH105 - named like the call that it is
     except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def backup_of(path: Path) -> Path:
@@ -83,12 +79,3 @@ def _try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    """Without this the rename itself may be lost in a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from application.runtime.configuration import (
     ConfigurationError,
-    ConfigurationForbiddenError,
     ConfigurationMissingError,
     ServerConfiguration,
 )
@@ -17,7 +16,7 @@ from domain.settings.errors import Problem
 from domain.settings.rules import PublicKeyOf
 from domain.settings.server import ServerSettings
 from infrastructure.pal.configuration.environment import ENVIRONMENT, NO_ENVIRONMENT, read_overlay
-from infrastructure.pal.configuration.files import folder_of, read_text
+from infrastructure.pal.configuration.files import folder_of, read_text, worded
 from infrastructure.pal.configuration.reading import (
     NO_SERVER_FILE,
     configuration_error,
@@ -27,7 +26,6 @@ from infrastructure.pal.configuration.reading import (
 )
 from infrastructure.pal.configuration.replacing import (
     FOLDER_MODE,
-    LockTimeoutError,
     backup_of,
     close_to_others,
     exclusive_lock,
@@ -69,7 +67,7 @@ class ServerConfigurationStore:
     def load_or_create(self) -> ServerSettings:
         """The settings; a missing file is made, and rights of others to it are taken back."""
         self._tell_overlay()
-        with self._worded():
+        with worded(self.path, "written"):
             self.path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         try:
             settings = self.load()
@@ -88,7 +86,7 @@ class ServerConfigurationStore:
     def update(self, change: Callable[[ServerSettings], ServerSettings]) -> ServerSettings:
         """Replace the file by one with the changed settings; keys unknown to this program are kept."""
         path = self.path
-        with self._worded():
+        with worded(path, "written"):
             if not path.parent.is_dir():
                 raise ConfigurationMissingError(f"{path} does not exist; {NO_SERVER_FILE}.")
         with self._locked():
@@ -122,7 +120,7 @@ class ServerConfigurationStore:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         with contextlib.ExitStack() as held:
-            with self._worded():
+            with worded(self.path, "written"):
                 held.enter_context(exclusive_lock(self.path))
             yield
 
@@ -143,29 +141,18 @@ class ServerConfigurationStore:
     ) -> None:
         """Put ``stored`` into the file; ``text_found`` and ``found`` are what is there, None for nothing."""
         path = self.path
-        with self._worded():
+        try:
             text = server_json(stored, found, folder_of(path))
+        except RecursionError:
+            # Reading unknown keys takes less of the stack than writing them.
+            raise ConfigurationError(f"{path} could not be written: it is nested too deeply.") from None
+        with worded(path, "written"):
             if text == text_found:
                 close_to_others(path)
                 return
             if text_found is not None:
                 replace_file(backup_of(path), text_found.encode())
             replace_file(path, text.encode("utf-8", "replace"))
-
-    @contextlib.contextmanager
-    def _worded(self) -> Iterator[None]:
-        try:
-            yield
-        except LockTimeoutError as exc:
-            raise ConfigurationError(f"{self.path} is being changed by another process; try again.") from exc
-        except PermissionError as exc:
-            sentence = f"{self.path} may not be written by this user; run as root."
-            raise ConfigurationForbiddenError(sentence) from exc
-        except OSError as exc:
-            raise ConfigurationError(f"{self.path} could not be written: {exc.strerror}.") from exc
-        except RecursionError:
-            # Reading unknown keys takes less of the stack than writing them.
-            raise ConfigurationError(f"{self.path} could not be written: it is nested too deeply.") from None
 
 
 _: type[ServerConfiguration] = ServerConfigurationStore

@@ -62,11 +62,7 @@ def server_json(settings: ServerSettings, found: ServerDocument | None = None, f
         document["ClientIsolation"] = True
     if not settings.nat:
         document["NAT"] = False
-    offload = _offload(settings.offload, found.offload)
-    if offload:
-        document["Offload"] = offload
-    if not settings.aggregation:
-        document["Aggregation"] = False
+    document |= _data_plane(settings, found)
     document = _with_unknown_keys(document, found)
     return json.dumps(document, indent=_SERVER_INDENT, ensure_ascii=False)
 
@@ -94,11 +90,7 @@ def client_json(settings: ClientSettings, found: ClientDocument | None = None, f
     if settings.fallback_retry_s != DEFAULT_FALLBACK_RETRY_S:
         document["FallbackRetrySeconds"] = settings.fallback_retry_s
     document |= _routing(settings.routing)
-    offload = _offload(settings.offload, found.offload)
-    if offload:
-        document["Offload"] = offload
-    if not settings.aggregation:
-        document["Aggregation"] = False
+    document |= _data_plane(settings, found)
     document = _with_unknown_keys(document, found)
     return json.dumps(document, indent=_CLIENT_INDENT, ensure_ascii=False)
 
@@ -117,6 +109,16 @@ def _routing(routing: TunnelRouting) -> _Object:
         document["KillSwitch"] = True
     if not routing.allow_lan:
         document["AllowLAN"] = False
+    return document
+
+
+def _data_plane(settings: ServerSettings | ClientSettings, found: ServerDocument | ClientDocument) -> _Object:
+    document: _Object = {}
+    offload = _offload(settings.offload, found.offload)
+    if offload:
+        document["Offload"] = offload
+    if not settings.aggregation:
+        document["Aggregation"] = False
     return document
 
 

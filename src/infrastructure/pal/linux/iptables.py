@@ -28,6 +28,7 @@ from infrastructure.pal.linux.journal import Journal, Json, text
 from infrastructure.pal.linux.netlink import Family
 from infrastructure.pal.linux.nftables import dropping_forward_chains
 from infrastructure.pal.linux.programs import run_program
+from infrastructure.pal.linux.recorded import recorded
 
 KIND: Final = "iptables-rules"
 
@@ -85,24 +86,9 @@ async def _accepted(program: str, interface: str, journal: Journal) -> AsyncIter
         raise IptablesError("it is none that iptables, as installed here, could change")
     tag = f"tungo:{interface}"
     facts = {"program": program, "tag": tag}
-    number = journal.record(KIND, facts)
-    try:
-        await _edit(
-            program,
-            [f"-I {_CHAIN} {way} {interface} -m comment --comment {tag} -j ACCEPT" for way in ("-o", "-i")],
-        )
-    except IptablesError:
-        journal.strike(number)  # refused as a whole
-        raise
-    except BaseException:
-        await undo(facts)  # cancelled, and iptables may have been done by then
-        journal.strike(number)
-        raise
-    try:
+    rules = [f"-I {_CHAIN} {way} {interface} -m comment --comment {tag} -j ACCEPT" for way in ("-o", "-i")]
+    async with recorded(journal, KIND, facts, lambda: _edit(program, rules), undo):
         yield
-    finally:
-        await undo(facts)
-        journal.strike(number)
 
 
 async def _dropping_chains(families: Collection[Family]) -> list[tuple[str, str]]:

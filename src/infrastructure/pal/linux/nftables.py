@@ -21,6 +21,7 @@ from typing import Final, TypeAlias
 from infrastructure.pal.linux.errors import ForeignNameError, NftablesError, NftMissingError, NftRightsError
 from infrastructure.pal.linux.journal import Journal, Json, text
 from infrastructure.pal.linux.programs import run_program
+from infrastructure.pal.linux.recorded import recorded
 
 # One command of the document, such as {"add": {"table": ...}}.
 Command: TypeAlias = Mapping[str, Json]
@@ -52,21 +53,8 @@ async def owned_table(name: str, contents: Sequence[Command], journal: Journal) 
     Raises ForeignNameError if there is such a table already, NftablesError and JournalError.
     """
     facts = {"name": name, "seal": f"{_SEAL}{secrets.token_hex(8)}"}
-    number = journal.record(KIND, facts)
-    try:
-        await _create(facts, contents)
-    except (ForeignNameError, NftablesError):
-        journal.strike(number)  # refused as a whole
-        raise
-    except BaseException:
-        await undo(facts)  # cancelled, and nft may have been done by then
-        journal.strike(number)
-        raise
-    try:
+    async with recorded(journal, KIND, facts, lambda: _create(facts, contents), undo):
         yield
-    finally:
-        await undo(facts)
-        journal.strike(number)
 
 
 async def undo(facts: Mapping[str, Json]) -> None:

@@ -7,14 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.runtime.configuration import ConfigurationError, ConfigurationMissingError
+from application.runtime.configuration import (
+    ConfigurationError,
+    ConfigurationForbiddenError,
+    ConfigurationMissingError,
+)
 from infrastructure.pal.configuration.files import (
     ConfigurationFolder,
     folder_of,
     parse_json,
     path_in,
     read_text,
+    worded,
 )
+from infrastructure.pal.configuration.replacing import LockTimeoutError
 
 REPAIR = "do this"
 
@@ -70,6 +76,33 @@ def test_a_file_that_may_not_be_read_asks_for_root(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(os, "open", refuse)  # root may read everything, and tests may run as root
     with pytest.raises(ConfigurationError, match="run as root"):
         read_text(tmp_path / "file.json", if_missing=REPAIR)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "told"),
+    [
+        (LockTimeoutError(), ConfigurationError, "f is being changed by another process; try again."),
+        (
+            PermissionError(13, "no"),
+            ConfigurationForbiddenError,
+            "f may not be moved by this user; run as root.",
+        ),
+        (FileNotFoundError(2, "no"), ConfigurationMissingError, "f does not exist; do this."),
+        (OSError(28, "No space left"), ConfigurationError, "f could not be moved: No space left."),
+    ],
+)
+def test_what_goes_wrong_with_a_file_is_told_in_a_sentence(
+    error: OSError, kind: type[ConfigurationError], told: str
+) -> None:
+    with pytest.raises(kind) as caught, worded(Path("f"), "moved", if_missing=REPAIR):
+        raise error
+    assert (type(caught.value), caught.value.sentences) == (kind, (told,))
+
+
+def test_a_file_that_need_not_be_there_has_no_advice_when_it_is_missing() -> None:
+    with pytest.raises(ConfigurationError) as caught, worded(Path("f"), "moved", failed="cannot be"):
+        raise FileNotFoundError(2, "No such file")
+    assert caught.value.sentences == ("f cannot be moved: No such file.",)
 
 
 def test_bytes_that_are_no_text_are_told_with_their_place(tmp_path: Path) -> None:

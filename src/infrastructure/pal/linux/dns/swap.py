@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from infrastructure.pal.durable import sync_folder, write_new
 from infrastructure.pal.linux.dns.content import Author, NameServer, composed
 from infrastructure.pal.linux.errors import ResolverError
 
@@ -91,9 +92,9 @@ def replace(path: Path, servers: Sequence[NameServer]) -> None:
         else:
             fate = _NOTHING_BEFORE
             backup_of(path).unlink(missing_ok=True)
-        _write_new(_new(path), composed(servers, before, fate))
+        write_new(_new(path), composed(servers, before, fate), _MODE)
         _new(path).rename(path)
-        _sync(path.parent)
+        sync_folder(path.parent)
 
 
 def put_back(path: Path) -> bool:
@@ -172,16 +173,6 @@ def _keep(path: Path) -> None:
     new.unlink(missing_ok=True)  # rename(2) does nothing with two names of one file
 
 
-def _write_new(path: Path, content: bytes) -> None:
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, _MODE)  # whatever the umask is
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-
-
 def _write_into(path: Path, content: bytes, length: int) -> None:
     """Write from the beginning on, then cut off what is behind ``length``."""
     descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -211,14 +202,6 @@ def _read(path: Path, flags: int) -> bytes:
     if len(content) > _LARGEST_BYTES:
         raise ResolverError(f"{path} is too large to be what it should be")
     return content
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
