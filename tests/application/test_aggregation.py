@@ -296,7 +296,7 @@ def test_the_frames_follow_the_loss_that_the_other_end_reports(direction: str) -
         spend_a_second()
     assert 1 <= limit.datagrams <= 6
     bed.network.weather = CALM
-    for _ in range(10):
+    for _ in range(20):
         spend_a_second()
     assert limit.datagrams == MOST_DATAGRAMS
     arrived = {"up": bed.server.tun, "down": client.tun}[direction].written

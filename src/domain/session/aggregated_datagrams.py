@@ -13,9 +13,9 @@ Laws
   anything is kept of it, and is used up only afterwards.
 - No datagram is larger than one in which the same traffic would travel without frames. What the other end's
   MTU is, and with it what the path takes, shows in nothing but the segments of the flows that end there.
-- A packet that fits no frame of the limit's size travels as an ordinary datagram. Where frames of more than
-  one datagram are not worthwhile these are the packets of full size: a datagram has no room left for the
-  record header. Service packets always do.
+- A packet that fits no frame of the limit's size travels as an ordinary datagram. Service packets always do.
+- Where frames of more than one datagram are not worthwhile, bulk travels as in a plain session. Small packets
+  by themselves still share datagrams.
 """
 
 from collections.abc import Sequence
@@ -145,13 +145,26 @@ class AggregatedDatagrams(DatagramSession):
         self._frame_counter = SendCounter(epoch, end=COUNTER_LOW_MASK)
 
     def seal_parcels(self, parcels: Sequence[Parcel]) -> list[SealedRun]:
-        """Seal ``parcels`` into as few frames as the limit allows, in order; each is a run of datagrams.
+        """Seal ``parcels`` in order: into as few frames as the limit allows, each a run of datagrams.
 
-        Runs of ordinary datagrams stand between them for packets that fit no frame. When runs get lost every
-        datagram is one of its own. Raises
+        When runs get lost every datagram is one of its own. Raises
         NonceExhaustedError if the epoch has too few counters left; then none of the parcels is sealed, or the
         first ones were for nothing.
         """
+        bulk = any(segment_bytes for _, segment_bytes, _ in parcels)
+        runs = self._ordinary(parcels) if bulk and self.limit.worthwhile == 1 else self._framed(parcels)
+        if self._trial is not None and not self._trial.in_runs:
+            return one_by_one([frame for run in runs for frame in cut(run)])
+        return runs
+
+    def _ordinary(self, parcels: Sequence[Parcel]) -> list[SealedRun]:
+        """As a plain session would."""
+        packets, malformed = finished(parcels)
+        self.unsendable += malformed
+        return joined(self.seal(packets))
+
+    def _framed(self, parcels: Sequence[Parcel]) -> list[SealedRun]:
+        """Frames as long as they may be, and between them runs of ordinary datagrams for what fits none."""
         parcels = with_datagrams_joined(parcels)
         chunk_bytes = self._chunk_bytes_for(parcels)
         room_bytes = min(self.limit.worthwhile * chunk_bytes, _LARGEST_SEALED_BYTES) - TAG_BYTES
@@ -164,11 +177,7 @@ class AggregatedDatagrams(DatagramSession):
                 counter += 1
                 runs.append(self._sealed_frame(encode(group), counter, chunk_bytes))
             else:
-                packets, malformed = finished(group)
-                self.unsendable += malformed
-                runs += joined(self.seal(packets))
-        if self._trial is not None and not self._trial.in_runs:
-            return one_by_one([frame for run in runs for frame in cut(run)])
+                runs += self._ordinary(group)
         return runs
 
     def _chunk_bytes_for(self, parcels: Sequence[Parcel]) -> int:

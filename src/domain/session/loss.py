@@ -19,6 +19,9 @@ nothing of a frame came    0                   1: how many it had nobody knows, 
                                                whole frames does not get rarer with smaller ones
 =========================  ==================  =================================================
 
+A second of frames of which every tenth or more gets lost is a second in which the streams in the tunnel
+collapse, and they take seconds to recover. Then a report comes early and takes all that there is for settled.
+
 The last REORDERING counters of an epoch are never settled. Chunks are not authenticated one by one, so that
 whoever can forge datagrams on the path can have missing ones counted, as if it had taken real ones
 away; the worst that comes of it is frames of one datagram.
@@ -38,6 +41,15 @@ MOST_DATAGRAMS: Final = MOST_CHUNKS
 REPORT_PERIOD_S: Final = 1.0
 FRAME_LOSS_PERCENT: Final = 3  # the share of frames that may be lost: limit = 0.03 / p
 
+# Ours: a report comes early when so many frames came in part, and so large a share of all.
+EARLY_PERIOD_S: Final = 0.1
+MANY_IN_PART: Final = 10
+LARGE_SHARE: Final = 10  # every tenth
+
+# Ours: how many datagrams have to arrive, and none be missing, before the limit is doubled, times the limit:
+# at the loss for which twice the limit is too much, so many hardly ever all arrive.
+CLEAN_DATAGRAMS: Final = 200
+
 # Ours: smaller frames than this cost more than they save. Each takes a system call of its own, where ordinary
 # datagrams share one: with two in a frame a tunnel is a sixth slower than without frames, with three as
 # fast, and with four faster.
@@ -52,14 +64,16 @@ class FrameLimit:
     """How many datagrams the frames that we send may span: at least 1, at most MOST_DATAGRAMS.
 
     At a steady loss the limit only goes down, each report taking the smaller of the old and the new one, and
-    so ends at the worst second's value; it does not swing. It comes back when the loss ends, six clean
-    seconds from 1 to the whole. What a lying peer can do with its reports is slow its own download.
+    so ends at the worst second's value; it does not swing. It comes back when the loss ends, in six clean
+    seconds from 1 to the whole, if there is enough traffic to tell: an idle tunnel loses nothing on the worst
+    of paths. What a lying peer can do with its reports is slow its own download.
     """
 
-    __slots__ = ("datagrams",)
+    __slots__ = ("_clean", "datagrams")
 
     def __init__(self) -> None:
         self.datagrams = MOST_DATAGRAMS
+        self._clean = 0  # datagrams that arrived since one was missing or the limit was doubled
 
     @property
     def worthwhile(self) -> int:
@@ -70,12 +84,16 @@ class FrameLimit:
         """The peer's count of a second; one that says that nothing arrived says nothing."""
         if received == 0:
             return
-        if missing == 0:
-            self.datagrams = min(2 * self.datagrams, MOST_DATAGRAMS)
-        else:
+        if missing:
             # floor(0.03 / p) with p = missing / all, in whole numbers
             allowed = FRAME_LOSS_PERCENT * (received + missing) // (100 * missing)
             self.datagrams = max(1, min(self.datagrams, allowed))
+            self._clean = 0
+            return
+        self._clean += received
+        if self._clean >= CLEAN_DATAGRAMS * self.datagrams:
+            self.datagrams = min(2 * self.datagrams, MOST_DATAGRAMS)
+            self._clean = 0
 
 
 class LossCounter:
@@ -83,21 +101,26 @@ class LossCounter:
 
     __slots__ = (
         "_due_at_s",
+        "_early_from_s",
         "_epoch",
         "_far",
         "_frames",
         "_highest",
+        "_in_part",
         "_missing",
         "_ordinary_epoch",
         "_ordinary_settled",
         "_received",
         "_settled",
+        "_whole",
     )
 
     def __init__(self) -> None:
         self._received = 0
         self._missing = 0
         self._due_at_s: float | None = None  # when the second is over that began with the first count
+        self._early_from_s = 0.0
+        self._whole = self._in_part = 0  # near frames, since the last report
         self._epoch: int = FIRST_EPOCH
         self._highest = 0  # the newest frame that was authenticated
         self._settled = 0  # every frame up to here has been counted
@@ -116,6 +139,7 @@ class LossCounter:
         self._far = 0
         if low <= self._settled:
             return
+        self._whole += 1
         self._frames[low] = (datagrams, 0)
         if low > self._highest:
             self._highest = low
@@ -133,6 +157,7 @@ class LossCounter:
             return
         if epoch == self._epoch and low <= self._highest + REORDERING:
             self._frames[low] = (received, missing)
+            self._in_part += low < self._highest  # those behind the authentic ones are not believed yet
             return
         self._far += 1
         if self._far > REORDERING:
@@ -167,7 +192,14 @@ class LossCounter:
             self._ordinary_settled = settled
 
     def report(self, now_s: float) -> bytes | None:
-        """The service packet for the sender, a second after something was first counted for it; else None."""
+        """The service packet for the sender, a second after something was first counted for it; else None.
+
+        Much earlier if many frames come in part.
+        """
+        if now_s >= self._early_from_s and self._loses_many_frames():
+            if self._highest > self._settled:
+                self._settle(self._highest)
+            self._due_at_s = now_s
         if self._received == 0:
             return None
         if self._due_at_s is None:
@@ -175,8 +207,9 @@ class LossCounter:
         if now_s < self._due_at_s:
             return None
         packet = loss_report(self._received, self._missing)
-        self._received = self._missing = 0
+        self._received = self._missing = self._whole = self._in_part = 0
         self._due_at_s = None
+        self._early_from_s = now_s + EARLY_PERIOD_S
         return packet
 
     def _begin(self, epoch: int) -> None:
@@ -187,6 +220,10 @@ class LossCounter:
         self._frames.clear()
         self._epoch = epoch
         self._highest = self._settled = 0
+
+    def _loses_many_frames(self) -> bool:
+        in_part = self._in_part
+        return in_part >= MANY_IN_PART and LARGE_SHARE * in_part >= in_part + self._whole
 
     def _settle(self, last: int) -> None:
         """Count every frame up to ``last``. A peer's leap over any number of counters costs no more."""

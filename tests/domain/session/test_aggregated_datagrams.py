@@ -243,21 +243,28 @@ def test_frames_span_no_more_datagrams_than_the_limit_and_lose_nothing(ends: End
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
-def test_with_a_limit_that_is_not_worth_it_full_packets_are_ordinary_datagrams_and_small_ones_share(
-    ends: Ends, limit: int
-) -> None:
+def test_with_a_limit_that_is_not_worth_it_bulk_travels_as_in_a_plain_session(ends: Ends, limit: int) -> None:
     ends.client.limit.datagrams = limit
-    small = [numbered(n, 60) for n in range(4)]
-    parcels = [*small[:2], super_packet(20), *small[2:]]
+    parcels = [numbered(1, 60), super_packet(20), numbered(2, 60)]
 
     runs = ends.client.seal_parcels(parcels)
 
-    assert [len(datagrams_of([run])) for run in runs] == [1, 20, 1]
+    assert [len(datagrams_of([run])) for run in runs] == [1, 21]  # the last of a run may be shorter
+    assert {run[:8] for run, _ in runs} == {SESSION_ID[:8]}
+    assert max(len(each) for each in datagrams_of(runs)) == DATAGRAM_BYTES
+    assert ends.server.open_parcels(runs).parcels == parcels  # the segments were joined again
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_with_such_a_limit_small_packets_by_themselves_share_datagrams(ends: Ends, limit: int) -> None:
+    ends.client.limit.datagrams = limit
+    parcels = [*[numbered(n, 60) for n in range(9)], numbered(9, MTU_BYTES), numbered(10, 60)]
+
+    runs = ends.client.seal_parcels(parcels)
+
+    assert [len(datagrams_of([run])) for run in runs] == [1, 1, 1]
     assert [run[:8] for run, _ in runs] == [FRAME_ROUTE_ID, SESSION_ID[:8], FRAME_ROUTE_ID]
-    assert {len(each) for each in datagrams_of(runs[1:2])} == {DATAGRAM_BYTES}
-    opened = ends.server.open_parcels(runs)
-    assert packets_of(opened.parcels) == packets_of(parcels)
-    assert opened.parcels == parcels  # the segments were joined again
+    assert packets_of(ends.server.open_parcels(runs).parcels) == packets_of(parcels)
 
 
 def test_a_frame_holds_the_largest_record_and_no_more() -> None:

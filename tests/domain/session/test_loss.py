@@ -232,9 +232,64 @@ def test_the_limit_comes_back_by_doubling() -> None:
     seen = []
     for _ in range(8):
         seen.append(limit.datagrams)
-        limit.report(1000, 0)
+        limit.report(10_000, 0)
 
     assert seen == [1, 2, 4, 8, 16, 32, 46, 46]
+
+
+def test_a_quiet_line_that_loses_nothing_proves_little_and_in_time_enough() -> None:
+    limit = FrameLimit()
+    limit.report(1000, 1000)
+
+    for _ in range(39):
+        limit.report(5, 0)
+    assert limit.datagrams == 1
+    limit.report(5, 0)
+    assert limit.datagrams == 2
+    for _ in range(79):
+        limit.report(5, 0)
+    limit.report(999, 1)
+    limit.report(5, 0)
+    assert limit.datagrams == 2
+
+
+@pytest.mark.parametrize("in_part", [9, 10])
+def test_a_report_comes_early_when_many_frames_come_in_part(loss: LossCounter, in_part: int) -> None:
+    loss.arrived(0, 60, 46)
+    for low in range(1, in_part + 1):
+        loss.abandoned(0, low, 45, 1)
+    for low in range(in_part + 1, 60):
+        loss.arrived(0, low, 46)
+    early = loss.report(0.0)
+
+    assert (early is not None) == (in_part == 10)
+    if early is not None:
+        assert loss_of_untrusted(early) == (45 * 10 + 46 * 50, 10)
+
+
+@pytest.mark.parametrize(("whole", "is_due"), [(90, True), (91, False)])
+def test_many_are_every_tenth_or_more(loss: LossCounter, whole: int, is_due: bool) -> None:
+    for low in range(2, 2 + 2 * 10, 2):
+        loss.arrived(0, low + 1, 46)
+        loss.abandoned(0, low, 45, 1)
+    for low in range(100, 100 + whole - 10):
+        loss.arrived(0, low, 46)
+    assert (loss.report(0.0) is not None) is is_due
+
+
+def test_early_reports_keep_a_distance(loss: LossCounter) -> None:
+    for start, now_s, is_due in ((1, 0.0, True), (100, 0.09, False), (200, 0.1, True)):
+        loss.arrived(0, start + 50, 46)
+        for low in range(start, start + 20):
+            loss.abandoned(0, low, 45, 1)
+        assert (loss.report(now_s) is not None) is is_due
+
+
+def test_pieces_that_nothing_authentic_has_followed_call_for_no_report(loss: LossCounter) -> None:
+    loss.arrived(0, 1, 46)
+    for low in range(2, 60):
+        loss.abandoned(0, low, 45, 1)
+    assert loss.report(0.0) is None
 
 
 def test_a_report_of_nothing_received_changes_nothing() -> None:
