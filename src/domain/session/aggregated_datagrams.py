@@ -151,8 +151,10 @@ class AggregatedDatagrams(DatagramSession):
         NonceExhaustedError if the epoch has too few counters left; then none of the parcels is sealed, or the
         first ones were for nothing.
         """
-        bulk = any(segment_bytes for _, segment_bytes, _ in parcels)
-        runs = self._ordinary(parcels) if bulk and self.limit.worthwhile == 1 else self._framed(parcels)
+        if self.limit.worthwhile == 1 and any(segment_bytes for _, segment_bytes, _ in parcels):
+            runs = self._ordinary(parcels)
+        else:
+            runs = self._framed(parcels)
         if self._trial is not None and not self._trial.in_runs:
             return one_by_one([frame for run in runs for frame in cut(run)])
         return runs
