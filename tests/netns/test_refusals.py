@@ -7,12 +7,10 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Final
 
 import pytest
 
-from domain.settings.profile import TransportProtocol
 from tests.netns.packets import internet_checksum
 from tests.netns.tungo_program import START_S, eventually
 from tests.netns.tunnel_bed import (
@@ -20,10 +18,7 @@ from tests.netns.tunnel_bed import (
     MIB,
     RECONNECT_S,
     SERVER,
-    Folders,
     TunnelBed,
-    make_folders,
-    opened_tunnel_bed,
     transfer,
 )
 
@@ -42,16 +37,11 @@ IDLE_S: Final = 8.0
 REASON: Final = "the server's host says that nobody listens on its port"
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    return make_folders(TransportProtocol.UDP, tmp_path_factory.mktemp("configuration"))
-
-
 @pytest.fixture
-def tunnel(folders: Folders, tmp_path: Path) -> Iterator[TunnelBed]:
-    with opened_tunnel_bed(TransportProtocol.UDP, folders, tmp_path) as made:
-        made.bring_up()
-        yield made
+def tunnel(fresh_bed: TunnelBed) -> TunnelBed:
+    """Nobody else's: these tests look at the whole log of a session."""
+    fresh_bed.bring_up()
+    return fresh_bed
 
 
 def await_megabyte(tunnel: TunnelBed) -> None:

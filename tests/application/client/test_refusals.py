@@ -72,17 +72,24 @@ def test_that_end_is_not_taken_for_another_network(bed: Bed, client: ClientEnd) 
     assert not isinstance(ended.value, NetworkChangedError)
 
 
+def pings_under_refusals(bed: Bed, client: ClientEnd, count: int) -> int:
+    """How many pings ``count`` refusals, a hundred of them a second, have the client send."""
+    pings = 0
+    for _ in range(count):
+        refuse(client)
+        read(client)
+        pings += len(bed.server.listener.mailbox.inbox)
+        bed.settle()
+        bed.clock.advance(0.01)
+    return pings
+
+
 def test_a_session_in_use_outlives_thousands_of_forged_refusals_at_the_cost_of_a_few_pings(
     bed: Bed, client: ClientEnd
 ) -> None:
     pings = 0
     for second in range(30):
-        for _ in range(100):
-            refuse(client)
-            read(client)
-            pings += len(bed.server.listener.mailbox.inbox)
-            bed.settle()
-            bed.clock.advance(0.01)
+        pings += pings_under_refusals(bed, client, 100)
         client.send(ipv4_packet(client.address, OUTSIDE))
         bed.settle()
         assert len(bed.server.tun.written) == second + 1
@@ -92,14 +99,7 @@ def test_a_session_in_use_outlives_thousands_of_forged_refusals_at_the_cost_of_a
 def test_an_idle_session_outlives_thousands_of_forged_refusals_at_the_cost_of_a_few_pings(
     bed: Bed, client: ClientEnd
 ) -> None:
-    pings = 0
-    for _ in range(3000):
-        refuse(client)
-        read(client)
-        pings += len(bed.server.listener.mailbox.inbox)
-        bed.settle()
-        bed.clock.advance(0.01)
-    assert pings == 30 / REFUSAL_PAUSE_S
+    assert pings_under_refusals(bed, client, 3000) == 30 / REFUSAL_PAUSE_S
 
 
 def test_forged_refusals_do_not_end_an_idle_session_on_a_bad_path() -> None:
